@@ -1,0 +1,26 @@
+"""HTTP only: parse, one call, return."""
+
+from flask import Blueprint, Flask
+
+from backend.api.errors import init_errors
+from backend.api.health import health
+from backend.api.jobs import add_submit_routes, jobs
+from backend.api.lookups import add_lookup_routes
+from backend.api.models import models
+from backend.api.openapi import init_openapi
+from backend.domains.domain import Domain
+
+PREFIX = "/api/ml"
+
+
+def init_api(app: Flask, domains: tuple[Domain, ...]) -> None:
+    """Give the application its routes, its error answers and its description."""
+    api = Blueprint("api", __name__)
+    for blueprint in (health, jobs, models):
+        api.register_blueprint(blueprint)
+    for domain in domains:
+        add_submit_routes(api, domain.job_kinds)
+        add_lookup_routes(api, domain.lookups)
+    app.register_blueprint(api, url_prefix=PREFIX)
+    init_errors(app)
+    init_openapi(app, prefix=PREFIX, domains=domains)

@@ -1,0 +1,90 @@
+"""The one translator from errors to HTTP: RFC 9457 problem details, never with data of people in them."""
+
+from http import HTTPStatus
+
+import structlog
+from flask import Flask, Response, json
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from backend.errors import (
+    Conflict,
+    FieldError,
+    InputError,
+    ModelError,
+    NotFound,
+    SanguineError,
+    Unavailable,
+    ValidationFailed,
+)
+
+log = structlog.get_logger()
+
+STATUS: tuple[tuple[type[SanguineError], HTTPStatus], ...] = (
+    (ValidationFailed, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ModelError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+RETRY_AFTER = "5"  # seconds
+
+
+def problem(
+    status: int, code: str, detail: str, *, fields: tuple[FieldError, ...] = (), headers: dict[str, str] | None = None
+) -> Response:
+    """Return a problem+json answer; `errors` lists the wrong fields of a request."""
+    body: dict[str, object] = {
+        "type": f"urn:sanguine:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+    }
+    if fields:
+        body["errors"] = [{"field": field.field, "reason": field.reason} for field in fields]
+    return Response(json.dumps(body), status=status, content_type="application/problem+json", headers=headers)
+
+
+def validation_failed(error: ValidationError) -> ValidationFailed:
+    """Return pydantic's findings as ours: where and why, without the value that was sent."""
+    return ValidationFailed(
+        tuple(
+            FieldError(".".join(str(part) for part in found["loc"]), found["msg"].removeprefix("Value error, "))
+            for found in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+    )
+
+
+def init_errors(app: Flask) -> None:
+    """Answer every error of the tree, every HTTP error and every surprise with problem details."""
+
+    @app.errorhandler(SanguineError)
+    def _ours(error: SanguineError) -> Response:
+        status = next((s for kind, s in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+        headers = {"Retry-After": RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        fields = error.fields if isinstance(error, ValidationFailed) else ()
+        return problem(status, error.code, str(error), fields=fields, headers=headers)
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def _too_large(_error: RequestEntityTooLarge) -> Response:
+        limit = app.config["MAX_CONTENT_LENGTH"]
+        return problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"the body may have at most {limit:,} bytes"
+        )
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+        headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
+        return problem(status, code, error.description or HTTPStatus(status).description, headers=headers)
+
+    @app.errorhandler(Exception)
+    def _surprise(error: Exception) -> Response:
+        # A boundary: a fault of ours is an answer, not a dropped connection. Its text may quote data: type only.
+        log.error("request_failed", error=type(error).__name__)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "an error of the server; its log has the details"
+        )

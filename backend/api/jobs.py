@@ -1,0 +1,78 @@
+"""Jobs over HTTP: one submit route per job kind, and what clients do with a job afterwards."""
+
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from uuid import UUID
+
+from flask import Blueprint, Response, url_for
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from backend.api.answers import answer
+from backend.api.parse import body_as, preferred_wait, query_as
+from backend.jobs.kinds import JobKind
+from backend.jobs.states import FINAL, JobState
+from backend.jobs.submit import cancel, submit
+from backend.jobs.views import JobView, get_job, list_jobs, wait_for_job
+
+RETRY_AFTER = "1"  # seconds until a poll is worth it
+
+jobs = Blueprint("jobs", __name__)
+
+
+class JobsQuery(BaseModel):
+    """Which jobs to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: JobState | None = None
+    kind: str | None = None
+    before: AwareDatetime | None = Field(default=None, description="Only jobs created before this moment.")
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+@jobs.get("/jobs")
+def list_() -> Response:
+    """List jobs, newest first, without their results."""
+    query = query_as(JobsQuery)
+    before: datetime | None = query.before
+    return answer(list_jobs(state=query.state, kind=query.kind, before=before, limit=query.limit))
+
+
+@jobs.get("/jobs/<uuid:job_id>")
+def get(job_id: UUID) -> Response:
+    """Return one job; 200 whatever its state."""
+    job = get_job(job_id)
+    return answer(job, headers={} if job.state in FINAL else {"Retry-After": RETRY_AFTER})
+
+
+@jobs.post("/jobs/<uuid:job_id>/cancel")
+def cancel_(job_id: UUID) -> Response:
+    """Cancel a queued job, or ask the worker of a running one to stop."""
+    job = cancel(job_id)
+    return answer(job, status=HTTPStatus.OK if job.state in FINAL else HTTPStatus.ACCEPTED)
+
+
+def add_submit_routes(blueprint: Blueprint, kinds: tuple[JobKind, ...]) -> None:
+    """Give every job kind its submit route."""
+    for kind in kinds:
+        blueprint.add_url_rule(
+            kind.path, f"submit {kind.name}".replace(".", " "), partial(_submit, kind), methods=["POST"]
+        )
+
+
+def _submit(kind: JobKind) -> Response:
+    job = submit(kind, body_as(kind.request))
+    wait = preferred_wait()
+    if wait:
+        job = wait_for_job(job.id, seconds=wait)
+    return _submitted(job, waited=wait > 0)
+
+
+def _submitted(job: JobView, *, waited: bool) -> Response:
+    headers = {"Location": url_for("api.jobs.get", job_id=job.id)}
+    if waited:
+        headers["Preference-Applied"] = "wait"
+    if job.state in FINAL:
+        return answer(job, headers=headers)
+    return answer(job, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})

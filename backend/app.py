@@ -1,0 +1,43 @@
+"""The application factory: a list of things to initialise, nothing opened."""
+
+from flask import Flask
+
+from backend.api import init_api
+from backend.cli import init_cli
+from backend.domains import catalog
+from backend.domains.domain import Domain
+from backend.extensions import db, engine_options, migrate, prepare_engine
+from backend.inference.catalogue import Catalogue
+from backend.inference.client import ModelClient
+from backend.jobs.ring import init_doorbell
+from backend.logs import configure_logging
+from backend.settings import PROJECT, Settings, load_settings
+
+
+def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | None = None) -> Flask:
+    """Return the application, ready for a WSGI server, a worker or a command; by default with every domain.
+
+    Raises:
+        SettingsError: the environment cannot be used.
+    """
+    settings = settings or load_settings()
+    configure_logging(settings)
+    app = Flask("backend", template_folder="api/templates", static_folder="api/static", static_url_path="/static")
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        SQLALCHEMY_DATABASE_URI=settings.sqlalchemy_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.sqlalchemy_url),
+    )
+    if not settings.database_url:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(PROJECT / "migrations"), render_as_batch=True)
+    with app.app_context():
+        prepare_engine(db.engine)
+    app.extensions["settings"] = settings
+    app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
+    init_doorbell(app, settings)
+    init_api(app, catalog.domains() if domains is None else domains)
+    init_cli(app)
+    return app

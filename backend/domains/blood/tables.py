@@ -1,0 +1,133 @@
+"""The blood service's tables. `updated_at` is indexed because workers read what changed since they last looked."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.extensions import BigId, Table, UtcDateTime
+from backend.jobs.clock import utc_now
+
+
+class Donor(Table):
+    """A registered donor. Contact data never leaves this table in a result."""
+
+    __tablename__ = "donor"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(200))
+    phone: Mapped[str | None] = mapped_column(String(40))
+    blood_group: Mapped[str] = mapped_column(String(3))
+    sex: Mapped[str] = mapped_column(String(7))  # female, male, unknown
+    born_on: Mapped[date] = mapped_column(Date)
+    weight_kg: Mapped[float | None] = mapped_column(Float)
+    hemoglobin_g_dl: Mapped[float | None] = mapped_column(Float)
+    district: Mapped[str] = mapped_column(String(40))
+    latitude: Mapped[float] = mapped_column(Float)
+    longitude: Mapped[float] = mapped_column(Float)
+    consented: Mapped[bool] = mapped_column(Boolean)
+    deferred_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now, index=True)
+
+
+class BloodRequest(Table):
+    """A request for blood by a hospital."""
+
+    __tablename__ = "blood_request"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    hospital: Mapped[str | None] = mapped_column(String(200))
+    district: Mapped[str] = mapped_column(String(40))
+    latitude: Mapped[float] = mapped_column(Float)
+    longitude: Mapped[float] = mapped_column(Float)
+    blood_group: Mapped[str] = mapped_column(String(3))
+    component: Mapped[str] = mapped_column(String(16))
+    units_required: Mapped[int] = mapped_column(Integer)
+    urgency: Mapped[int] = mapped_column(Integer)  # 1 routine to 4 critical
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    needed_by: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+
+class Donation(Table):
+    """A completed donation."""
+
+    __tablename__ = "donation"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    donor_id: Mapped[int] = mapped_column(ForeignKey("donor.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    component: Mapped[str] = mapped_column(String(16))
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now, index=True)
+
+
+class ContactOutcome(Table):
+    """One time a donor was asked, and what came of it; each step has its own time, NULL until it happened."""
+
+    __tablename__ = "contact_outcome"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    donor_id: Mapped[int] = mapped_column(ForeignKey("donor.id", ondelete="CASCADE"), index=True)
+    request_id: Mapped[int] = mapped_column(ForeignKey("blood_request.id", ondelete="CASCADE"), index=True)
+    distance_km: Mapped[float | None] = mapped_column(Float)
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    answer: Mapped[str | None] = mapped_column(String(16))  # accepted, declined
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    arrived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    outcome: Mapped[str | None] = mapped_column(
+        String(20)
+    )  # donated, deferred, no_show, late_cancel, request_cancelled
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now, index=True)
+
+
+class MatchPrediction(Table):
+    """One donor of one stored match, as it was answered."""
+
+    __tablename__ = "match_prediction"
+    __table_args__ = (
+        UniqueConstraint("job_id", "rank"),
+        Index("ix_match_prediction_request_id_id", "request_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("blood_request.id", ondelete="CASCADE"))
+    donor_id: Mapped[int] = mapped_column(ForeignKey("donor.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    rank: Mapped[int] = mapped_column(Integer)
+    match_score: Mapped[float] = mapped_column(Float)
+    match_score_low: Mapped[float] = mapped_column(Float)
+    match_score_high: Mapped[float] = mapped_column(Float)
+    availability_score: Mapped[float] = mapped_column(Float)
+    response_time_hours: Mapped[float | None] = mapped_column(Float)
+    reliability_score: Mapped[float] = mapped_column(Float)
+    distance_km: Mapped[float] = mapped_column(Float)
+    reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    model_version: Mapped[str] = mapped_column(String(64))
+
+
+class DemandForecast(Table):
+    """Forecast units requested on one day in one district for one blood group."""
+
+    __tablename__ = "demand_forecast"
+    __table_args__ = (UniqueConstraint("job_id", "district", "blood_group", "day"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    district: Mapped[str] = mapped_column(String(40))
+    blood_group: Mapped[str] = mapped_column(String(3))
+    day: Mapped[date] = mapped_column(Date, index=True)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    units: Mapped[float] = mapped_column(Float)
+    low_80: Mapped[float] = mapped_column(Float)
+    high_80: Mapped[float] = mapped_column(Float)
+    low_95: Mapped[float] = mapped_column(Float)
+    high_95: Mapped[float] = mapped_column(Float)
+    model: Mapped[str] = mapped_column(String(64))

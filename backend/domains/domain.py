@@ -1,0 +1,34 @@
+"""What a domain declares; routes, documentation, Celery tasks and preloading are derived from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from backend.jobs.kinds import JobKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """A read that is answered at once: GET `path` with the fields of `query` as query parameters."""
+
+    name: str
+    path: str
+    summary: str
+    query: type[BaseModel]
+    result: type[BaseModel]
+    run: Callable[[Any], BaseModel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """One field of health care: its jobs, its reads, its models and what its workers hold in memory."""
+
+    name: str
+    tables: str  # dotted path of the module that declares the tables, imported with the application
+    job_kinds: tuple[JobKind, ...]
+    lookups: tuple[Lookup, ...] = ()
+    models: tuple[str, ...] = ()  # names in the catalogue, preloaded by the workers
+    preload: Callable[[], None] | None = None  # called once per interactive worker process before it takes work
+    seed: Callable[..., str] | None = None  # fills an empty database with simulated data; returns one line for people

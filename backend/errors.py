@@ -1,0 +1,134 @@
+"""Every error Sanguine raises on purpose, in one tree; nothing here knows HTTP (`backend.api.errors` translates).
+
+    SanguineError
+    ├── SettingsError               the configuration cannot be used; the process does not start
+    ├── InputError                  the caller must change something
+    │   ├── ValidationFailed        fields of a request are wrong, each with its reason
+    │   ├── NotFound                no such thing
+    │   ├── Conflict                the thing is not in a state that allows this
+    │   └── NotServed               the request is valid and this installation cannot serve it
+    ├── Unavailable                 the same call may succeed later
+    ├── ModelError
+    │   ├── UnknownModel            no such model in the catalogue
+    │   ├── ArtifactError           a model's files are missing, altered or unreadable
+    │   └── ColumnsMismatch         the rows given to a model are not the columns its manifest names
+    └── AttemptEnded                a running attempt must stop now
+        ├── Cancelled               the client asked for it
+        ├── TimedOut                the attempt ran longer than its kind allows
+        └── LeaseLost               another worker owns the job
+
+A message names things by id. It never carries patient or donor data: messages are stored, logged and sent to clients.
+"""
+
+from dataclasses import dataclass
+
+
+class SanguineError(Exception):
+    """Base of the tree; `code` is stable and machine-readable, the message is for people."""
+
+    code = "error"
+
+
+class SettingsError(SanguineError):
+    """The configuration cannot be used."""
+
+    code = "bad_settings"
+
+
+class InputError(SanguineError):
+    """The caller must change the request."""
+
+    code = "bad_input"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field of a request: where (dotted path, empty for the whole body) and why."""
+
+    field: str
+    reason: str
+
+
+class ValidationFailed(InputError):
+    """Fields of a request are wrong; `fields` says which and why."""
+
+    code = "validation_failed"
+
+    def __init__(self, fields: tuple[FieldError, ...]) -> None:
+        self.fields = fields
+        super().__init__("; ".join(f"{f.field or 'body'}: {f.reason}" for f in fields))
+
+
+class NotFound(InputError):
+    """No such thing."""
+
+    code = "not_found"
+
+    def __init__(self, what: str, identifier: object) -> None:
+        super().__init__(f"no {what} {identifier}")
+
+
+class Conflict(InputError):
+    """The thing is not in a state that allows this."""
+
+    code = "conflict"
+
+
+class NotServed(InputError):
+    """The request is valid but this installation cannot serve it, for example without any donors."""
+
+    code = "not_served"
+
+
+class Unavailable(SanguineError):
+    """Something we depend on does not answer; the same call may succeed later."""
+
+    code = "unavailable"
+
+
+class ModelError(SanguineError):
+    """Base of what can be wrong with a learned model."""
+
+    code = "model_error"
+
+
+class UnknownModel(ModelError):
+    """No such model in the catalogue."""
+
+    code = "unknown_model"
+
+
+class ArtifactError(ModelError):
+    """A model's files are missing, altered or unreadable; the message names the model and the file."""
+
+    code = "bad_artifact"
+
+
+class ColumnsMismatch(ModelError):
+    """The rows given to a model are not the columns its manifest names."""
+
+    code = "columns_mismatch"
+
+
+class AttemptEnded(SanguineError):
+    """A running attempt must stop now."""
+
+    code = "attempt_ended"
+
+
+class Cancelled(AttemptEnded):
+    """The client asked for the job to stop."""
+
+    code = "cancelled"
+
+
+class TimedOut(AttemptEnded):
+    """The attempt ran longer than its kind allows."""
+
+    code = "timed_out"
+
+
+class LeaseLost(AttemptEnded):
+    """Another worker owns the job now; nothing of this attempt may be stored."""
+
+    code = "lease_lost"

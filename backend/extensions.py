@@ -1,0 +1,117 @@
+"""The database and its migrations, unbound: nothing is opened at import."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, event
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeDecorator
+
+from backend.errors import Unavailable
+
+BUSY_TIMEOUT_MS = 15_000  # BEGIN IMMEDIATE queues writers fairly up to about eight; their tail reaches seconds
+
+
+class Table(DeclarativeBase):
+    """Base of every table; constraints are named so that migrations can drop them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(metadata=Table.metadata)
+migrate = Migrate()
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER primary keys only
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, stored in UTC; a naive one is refused because nobody can say when it is."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC, naive for SQLite, which stores no zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+@contextmanager
+def transaction(*, read_only: bool = False) -> Iterator[Session]:
+    """Open one short transaction, commit it at the end, roll it back on any error: the only place that commits.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    try:
+        with Session(db.engine, expire_on_commit=False) as session, session.begin():
+            if read_only:
+                session.connection(execution_options={"read_only": True})
+            yield session
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise Unavailable(f"the database does not answer ({type(error.__cause__ or error).__name__})") from error
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Return the SQLAlchemy engine options for the database at `url`."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}}
+    return {
+        "pool_pre_ping": True,  # a restarted server costs one ping, not one error per pooled connection
+        "pool_size": 8,
+        "max_overflow": 24,
+        "pool_timeout": 5,
+        "connect_args": {"connect_timeout": 3, "options": "-c timezone=UTC"},
+    }
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Make SQLite safe for several writing processes: WAL, and write transactions that take the lock at their start.
+
+    A deferred transaction that upgrades to a write fails at once under WAL however long the busy timeout is.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # BEGIN is ours, below
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

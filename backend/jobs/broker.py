@@ -1,0 +1,47 @@
+"""The Celery application as both sides configure it: the API rings with it, the workers consume with it."""
+
+from celery import Celery
+from kombu import Queue
+
+from backend.jobs.kinds import QUEUES
+from backend.settings import Settings
+
+MAINTENANCE_QUEUE = "maintenance"
+VISIBILITY_TIMEOUT = (
+    3600  # seconds; messages are acknowledged when taken, so only a prefetched one can ever wait for it
+)
+
+
+def make_celery(settings: Settings, *, socket_timeout: float = 10.0) -> Celery:
+    """Return a Celery app that carries job ids only, keeps no results and never retries by itself.
+
+    Redelivery is ours: the Redis transport loses messages popped onto a dead socket and redelivers long ones twice.
+    Without `socket_timeout` a half-open connection is never noticed; `health_check_interval` alone does not help.
+    """
+    celery = Celery("sanguine", broker=settings.celery_broker_url, set_as_current=False)
+    celery.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_default_queue="interactive",
+        task_queues=[Queue(name) for name in (*QUEUES, MAINTENANCE_QUEUE)],
+        task_create_missing_queues=False,
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_timeout": socket_timeout,
+            "socket_connect_timeout": min(2.0, socket_timeout),
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+        },
+        timezone=settings.timezone,
+        enable_utc=True,
+    )
+    return celery

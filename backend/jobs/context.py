@@ -1,0 +1,129 @@
+"""What a job's function is given: models, data, time, and the means to report progress and to see that it must stop."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from backend.errors import AttemptEnded, TimedOut
+from backend.extensions import Table, transaction
+from backend.inference.client import ModelClient
+from backend.inference.columns import Rows
+from backend.inference.manifest import Manifest
+from backend.jobs.clock import utc_now
+
+
+class ModelUse:
+    """What one attempt asked of one model."""
+
+    __slots__ = ("calls", "rows", "seconds")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.rows = 0
+        self.seconds = 0.0
+
+
+class Models(Protocol):
+    """The part of `ModelClient` that a job may use."""
+
+    def predict(self, model: str, rows: Rows) -> NDArray[np.float64]:
+        """Return one calibrated number per row."""
+
+    def explain(self, model: str, rows: Rows) -> NDArray[np.float64]:
+        """Return one contribution per row and column, the bias last."""
+
+    def manifest(self, model: str) -> Manifest:
+        """Return what is known about the version in use."""
+
+
+class RecordingModels:
+    """A `ModelClient` that remembers what one attempt asked of it, so that the log and the result commit together."""
+
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
+        self.uses: dict[str, ModelUse] = {}
+
+    def predict(self, model: str, rows: Rows) -> NDArray[np.float64]:
+        """Return one calibrated number per row."""
+        started = time.perf_counter()
+        outputs = self._client.predict(model, rows)
+        use = self.uses.setdefault(model, ModelUse())
+        use.calls += 1
+        use.rows += len(outputs)
+        use.seconds += time.perf_counter() - started
+        return outputs
+
+    def explain(self, model: str, rows: Rows) -> NDArray[np.float64]:
+        """Return one contribution per row and column, the bias last."""
+        return self._client.explain(model, rows)
+
+    def manifest(self, model: str) -> Manifest:
+        """Return what is known about the version in use."""
+        return self._client.manifest(model)
+
+
+class JobContext:
+    """One attempt, as the job's function sees it."""
+
+    def __init__(
+        self,
+        *,
+        job_id: UUID,
+        models: Models,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.job_id = job_id
+        self.models = models
+        self.clock = clock
+        self.stored: list[Table] = []
+        self.fraction = 0.0
+        self.note: str | None = None
+        self._timeout = math.inf
+        self._deadline = math.inf
+        self._ended: AttemptEnded | None = None
+
+    def begin(self, *, timeout: float) -> None:
+        """Start the attempt's time; a job claimed together with others waits for its turn before this."""
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+
+    def read(self) -> AbstractContextManager[Session]:
+        """Open one short read-only transaction; leave it before predicting."""
+        return transaction(read_only=True)
+
+    def store(self, *rows: Table) -> None:
+        """Add rows that are committed together with the result, or not at all."""
+        self.stored.extend(rows)
+
+    def progress(self, fraction: float, note: str | None = None) -> None:
+        """Say how much is done, 0 to 1; shown on the job within seconds. Also a point where the attempt may end."""
+        self.check()
+        self.fraction, self.note = min(max(fraction, 0.0), 1.0), note
+
+    def check(self) -> None:
+        """Leave the attempt if it was cancelled, ran out of time or lost its lease.
+
+        Raises:
+            AttemptEnded: the reason.
+        """
+        if self.overdue and self._ended is None:
+            self._ended = TimedOut(f"the attempt ran longer than {self._timeout:g} s")
+        if self._ended is not None:
+            raise self._ended
+
+    def end(self, reason: AttemptEnded) -> None:
+        """Ask the attempt to leave at its next check; called from the thread that keeps the lease."""
+        self._ended = self._ended or reason
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the attempt has used up its time."""
+        return time.monotonic() > self._deadline

@@ -1,0 +1,91 @@
+"""The one way a job runs: claim, work outside any transaction, finish. Celery calls it and so do the tests."""
+
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+
+from backend.errors import Cancelled, LeaseLost, SanguineError, TimedOut
+from backend.inference.client import ModelClient
+from backend.jobs import finish
+from backend.jobs.claim import Claim, claim
+from backend.jobs.context import JobContext, RecordingModels
+from backend.jobs.kinds import JobKind
+from backend.jobs.leases import LeaseKeeper
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker process brings to every job."""
+
+    name: str
+    models: ModelClient
+    leases: LeaseKeeper
+    lease: timedelta
+
+
+def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
+    """Claim what the ring stands for and run it; returns how many jobs were claimed.
+
+    Raises:
+        Unavailable: the database does not answer; whatever was claimed comes back when its lease runs out.
+    """
+    claims = claim(kind, job_id, worker=worker.name, lease=worker.lease)
+    with ExitStack() as held:
+        contexts = [JobContext(job_id=one.job_id, models=RecordingModels(worker.models)) for one in claims]
+        for one, context in zip(claims, contexts, strict=True):
+            held.enter_context(worker.leases.holding(one, context))
+        for one, context in zip(claims, contexts, strict=True):
+            with structlog.contextvars.bound_contextvars(job_id=str(one.job_id), kind=kind.name, attempt=one.attempt):
+                try:
+                    _attempt(kind, one, context)
+                except LeaseLost:
+                    log.warning("lease_lost")
+    return len(claims)
+
+
+def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
+    transient: tuple[type[Exception], ...] = (TimedOut, *kind.retry_on)
+    context.begin(timeout=kind.timeout)
+    try:
+        request = kind.request.model_validate(claimed.request)
+        result = kind.run(request, context)
+        context.check()
+        finish.succeed(claimed, result, context)
+    except LeaseLost:
+        raise
+    except Cancelled:
+        finish.cancel_running(claimed)
+        log.info("job_cancelled")
+    except transient as error:
+        code = getattr(error, "code", type(error).__name__)
+        state = finish.retry(claimed, code=code, message=_safe_message(error))
+        log.warning("attempt_failed", code=code, state=state)
+    except SanguineError as error:
+        finish.fail(claimed, code=error.code, message=str(error))
+        log.warning("job_failed", code=error.code)
+    except Exception as error:  # noqa: BLE001 - see below
+        # A boundary: whatever a job raises ends that job and never the worker. The text of a foreign exception may
+        # quote data, so only its type and the places it passed are kept.
+        finish.fail(claimed, code="internal_error", message=_safe_message(error))
+        log.error("job_failed", code="internal_error", error=type(error).__name__, at=_places(error))  # noqa: TRY400 - the traceback's text may quote data
+    else:
+        log.info("job_succeeded")
+
+
+def _safe_message(error: Exception) -> str:
+    if isinstance(error, SanguineError):
+        return str(error)
+    if isinstance(error, ValidationError):
+        return "the stored request does not fit the schema of its kind"
+    return f"{type(error).__name__} (details are in the worker's log)"
+
+
+def _places(error: Exception) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

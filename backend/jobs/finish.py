@@ -1,0 +1,143 @@
+"""The ends of an attempt. Each is one transaction, guarded by the attempt number: a late worker changes nothing."""
+
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from backend.errors import LeaseLost
+from backend.extensions import transaction
+from backend.jobs.claim import Claim
+from backend.jobs.clock import utc_now
+from backend.jobs.context import JobContext, RecordingModels
+from backend.jobs.states import AttemptOutcome, JobState
+from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
+
+BACKOFF_BASE = 2.0  # seconds
+BACKOFF_CAP = 300.0
+
+
+def succeed(claim: Claim, result: BaseModel, context: JobContext) -> None:
+    """Write the result, what the function stored, what it asked of the models, and `succeeded`, or none of it.
+
+    Raises:
+        LeaseLost: another attempt owns the job; nothing was written.
+    """
+    now = utc_now()
+    with transaction() as session:
+        _leave_running(
+            session,
+            claim,
+            now,
+            outcome=AttemptOutcome.SUCCEEDED,
+            state=JobState.SUCCEEDED,
+            result=result.model_dump(mode="json"),
+            finished_at=now,
+            progress=1.0,
+            error_code=None,
+            error_message=None,
+        )
+        session.add_all(context.stored)
+        session.add_all(_model_log(claim, context, now))
+
+
+def fail(claim: Claim, *, code: str, message: str) -> None:
+    """End the job for good: trying again would end the same way."""
+    now = utc_now()
+    with transaction() as session:
+        _leave_running(
+            session,
+            claim,
+            now,
+            outcome=AttemptOutcome.FAILED,
+            state=JobState.FAILED,
+            error_code=code,
+            error_message=message,
+            finished_at=now,
+        )
+
+
+def retry(claim: Claim, *, code: str, message: str) -> JobState:
+    """Queue the job again after a pause, or declare it dead when its attempts are used up; returns which."""
+    now = utc_now()
+    last = claim.attempt >= claim.max_attempts
+    with transaction() as session:
+        _leave_running(
+            session,
+            claim,
+            now,
+            outcome=AttemptOutcome.FAILED if last else AttemptOutcome.RETRIED,
+            state=JobState.DEAD if last else JobState.QUEUED,
+            error_code=code,
+            error_message=message,
+            finished_at=now if last else None,
+            available_at=now if last else now + backoff(claim.attempt),
+            rung_at=None,
+        )
+    return JobState.DEAD if last else JobState.QUEUED
+
+
+def cancel_running(claim: Claim) -> None:
+    """End a job whose attempt agreed to stop."""
+    now = utc_now()
+    with transaction() as session:
+        _leave_running(session, claim, now, outcome=AttemptOutcome.CANCELLED, state=JobState.CANCELLED, finished_at=now)
+
+
+def backoff(attempt: int) -> timedelta:
+    """Return the pause after a failed attempt: 2, 4, 8 … s up to five minutes, each shortened by up to a half.
+
+    The random part keeps jobs that failed together from coming back together.
+    """
+    longest = min(BACKOFF_BASE**attempt, BACKOFF_CAP)
+    return timedelta(seconds=longest * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not a secret
+
+
+def _leave_running(
+    session: Session, claim: Claim, now: datetime, *, outcome: AttemptOutcome, state: JobState, **values: Any
+) -> None:
+    moved: CursorResult[Any] = session.execute(  # type: ignore[assignment] # an UPDATE gives a cursor result
+        update(Job)
+        .where(Job.id == claim.job_id, Job.attempt == claim.attempt, Job.state == JobState.RUNNING)
+        .values(state=state, lease_until=None, **values)
+        .execution_options(synchronize_session=False)
+    )
+    if moved.rowcount != 1:
+        raise LeaseLost(f"attempt {claim.attempt} of job {claim.job_id} no longer owns it")
+    session.execute(
+        update(JobAttempt)
+        .where(JobAttempt.job_id == claim.job_id, JobAttempt.number == claim.attempt)
+        .values(
+            outcome=outcome,
+            finished_at=now,
+            error_code=values.get("error_code"),
+            error_message=values.get("error_message"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _model_log(claim: Claim, context: JobContext, now: datetime) -> list[ModelPredictionLog]:
+    models = context.models
+    if not isinstance(models, RecordingModels):
+        return []
+    rows = []
+    for name, use in models.uses.items():
+        manifest = models.manifest(name)
+        rows.append(
+            ModelPredictionLog(
+                job_id=claim.job_id,
+                at=now,
+                model=name,
+                version=manifest.version,
+                sha256=manifest.files[manifest.file],
+                calls=use.calls,
+                rows=use.rows,
+                seconds=use.seconds,
+            )
+        )
+    return rows

@@ -1,0 +1,117 @@
+"""Bringing back what was lost: leases that ran out, and rings that the broker forgot."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from kombu.exceptions import OperationalError
+from sqlalchemy import case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from backend.extensions import transaction
+from backend.jobs.clock import utc_now
+from backend.jobs.ring import Doorbell
+from backend.jobs.states import AttemptOutcome, JobState
+from backend.jobs.tables import Job, JobAttempt
+
+log = structlog.get_logger()
+
+RINGS_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What one pass did."""
+
+    leases_lost: int
+    rung: int
+
+
+def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
+    """Return jobs whose lease ran out to the queue, then ring for queued jobs that no message stands for.
+
+    A job is rung again when nobody claimed it for `patience` and the broker holds fewer messages than jobs wait, so
+    that a long backlog is not doubled. Any number of these may run at once.
+    """
+    lost = _return_lost(utc_now())
+    rung: list[UUID] = []
+    try:
+        for queue, waiting in _waiting_by_queue().items():
+            forgotten = waiting - doorbell.waiting(queue)
+            if forgotten <= 0:
+                continue
+            for kind, job_id in _due(queue, patience, limit=min(forgotten, RINGS_AT_ONCE)):
+                doorbell.publish(kind, queue, job_id)
+                rung.append(job_id)
+    except OperationalError as error:
+        log.warning("reconcile_cannot_ring", error=type(error).__name__)
+    _mark_rung(rung)
+    if lost or rung:
+        log.info("reconciled", leases_lost=lost, rung=len(rung))
+    return Reconciled(leases_lost=lost, rung=len(rung))
+
+
+def _return_lost(now: datetime) -> int:
+    expired = (Job.state == JobState.RUNNING, Job.lease_until < now)
+    used_up = Job.attempt >= Job.max_attempts
+    asked = Job.cancel_requested_at.is_not(None)
+    ended = or_(used_up, asked)
+    with transaction() as session:
+        lost = session.execute(
+            update(Job)
+            .where(*expired)
+            .values(
+                state=case((asked, JobState.CANCELLED), (used_up, JobState.DEAD), else_=JobState.QUEUED),
+                error_code=case((asked, None), else_="worker_lost"),
+                error_message=case((asked, None), else_="the worker that ran this job disappeared"),
+                finished_at=case((ended, now), else_=None),
+                lease_until=None,
+                rung_at=None,
+                available_at=now,
+            )
+            .returning(Job.id, Job.attempt)
+            .execution_options(synchronize_session=False)
+        ).all()
+        for job_id, attempt in lost:
+            _mark_lost(session, job_id, attempt, now)
+    return len(lost)
+
+
+def _mark_lost(session: Session, job_id: UUID, attempt: int, now: datetime) -> None:
+    session.execute(
+        update(JobAttempt)
+        .where(JobAttempt.job_id == job_id, JobAttempt.number == attempt, JobAttempt.outcome.is_(None))
+        .values(outcome=AttemptOutcome.LOST, finished_at=now, error_code="worker_lost")
+    )
+
+
+def _waiting_by_queue() -> dict[str, int]:
+    waiting = (
+        select(Job.queue, func.count())
+        .where(Job.state == JobState.QUEUED, Job.available_at <= utc_now())
+        .group_by(Job.queue)
+    )
+    with transaction(read_only=True) as session:
+        return {queue: int(count) for queue, count in session.execute(waiting)}
+
+
+def _due(queue: str, patience: timedelta, *, limit: int) -> list[tuple[str, UUID]]:
+    """Return kind and id of jobs that may start and were not rung lately, the longest waiting first."""
+    now = utc_now()
+    due = (
+        select(Job.kind, Job.id)
+        .where(Job.queue == queue, Job.state == JobState.QUEUED, Job.available_at <= now)
+        .where(or_(Job.rung_at.is_(None), Job.rung_at < now - patience))
+        .order_by(Job.available_at)
+        .limit(limit)
+    )
+    with transaction(read_only=True) as session:
+        return [(kind, job_id) for kind, job_id in session.execute(due)]
+
+
+def _mark_rung(job_ids: list[UUID]) -> None:
+    if not job_ids:
+        return
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id.in_(job_ids)).values(rung_at=utc_now()))

@@ -1,0 +1,96 @@
+"""The configuration: one typed class, the only reader of the environment (`SANGUINE_…`)."""
+
+import secrets
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.errors import SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEVELOPMENT_SECRET = "development-only"  # noqa: S105 - refused in production, see below
+
+
+class Environment(StrEnum):
+    """Where the process runs."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """Everything an installation may set; the defaults run a development machine without any."""
+
+    model_config = SettingsConfigDict(env_prefix="SANGUINE_", env_file=".env", extra="ignore", frozen=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    data_dir: Path = PROJECT / "var"
+    database_url: str = ""
+    """SQLAlchemy URL; empty means SQLite in `data_dir`."""
+    broker_url: str = ""
+    """Celery broker URL; empty means the embedded Valkey's Unix socket in `data_dir`."""
+    models_dir: Path = PROJECT / "models_artifacts"
+    timezone: str = "Asia/Kolkata"
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    model_threads: int = Field(default=1, ge=1, le=64)
+    """Threads one prediction may use; workers bring their own concurrency."""
+    lease_seconds: float = Field(default=30.0, gt=0.2)
+    """How long a running job stays claimed after its worker's last heartbeat."""
+    reconcile_seconds: float = Field(default=5.0, gt=0.0)
+    """How often lost rings and lost leases are looked for."""
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Asia/Kolkata") from error
+        return value
+
+    @model_validator(mode="after")
+    def _production_is_explicit(self) -> Self:
+        if self.environment is Environment.DEVELOPMENT:
+            return self
+        if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET or len(self.secret_key.get_secret_value()) < 32:
+            example = secrets.token_urlsafe(32)
+            raise ValueError(f"SANGUINE_SECRET_KEY must be set to 32 characters or more, for example {example}")
+        if not self.database_url.startswith("postgresql"):
+            raise ValueError("SANGUINE_DATABASE_URL must name a PostgreSQL database in production")
+        if not self.broker_url:
+            raise ValueError("SANGUINE_BROKER_URL must name a Redis or Valkey server in production")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database in use, `postgresql://` meaning psycopg 3."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'sanguine.sqlite'}"
+
+    @property
+    def celery_broker_url(self) -> str:
+        """The broker in use."""
+        return self.broker_url or f"redis+socket://{self.data_dir / 'valkey.sock'}?virtual_host=0"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the environment once per process.
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable and never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"SANGUINE_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" if e["loc"] else e["msg"]
+            for e in error.errors()
+        )
+        raise SettingsError(f"cannot start: {reasons}") from None
