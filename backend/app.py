@@ -9,7 +9,7 @@ from backend.domains.domain import Domain
 from backend.extensions import db, engine_options, migrate, prepare_engine
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
-from backend.jobs.ring import init_doorbell
+from backend.jobs.ring import Doorbell
 from backend.logs import configure_logging
 from backend.settings import PROJECT, Settings, load_settings
 
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
         prepare_engine(db.engine)
     app.extensions["settings"] = settings
     app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
-    init_doorbell(app, settings)
+    app.extensions["doorbell"] = Doorbell(settings)
     init_api(app, catalog.domains() if domains is None else domains)
     init_cli(app)
     return app

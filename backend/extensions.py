@@ -1,11 +1,13 @@
 """The database and its migrations, unbound: nothing is opened at import."""
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from flask import Flask, current_app
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, event
@@ -77,6 +79,22 @@ def transaction(*, read_only: bool = False) -> Iterator[Session]:
             yield session
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
         raise Unavailable(f"the database does not answer ({type(error.__cause__ or error).__name__})") from error
+
+
+def current(name: str) -> object:
+    """Return what the current application holds under `name`, such as its doorbell."""
+    return current_app.extensions[name]
+
+
+def in_background(target: Callable[[], None], *, name: str) -> None:
+    """Run `target` on a daemon thread of its own, in the current application."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the documented way
+
+    def _run() -> None:
+        with app.app_context():
+            target()
+
+    threading.Thread(target=_run, name=name, daemon=True).start()
 
 
 def engine_options(url: str) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from flask import Blueprint, Flask
 
+from backend.api import health, jobs, models
 from backend.api.errors import init_errors
-from backend.api.health import health
-from backend.api.jobs import add_submit_routes, jobs
+from backend.api.jobs import add_submit_routes
 from backend.api.lookups import add_lookup_routes
-from backend.api.models import models
 from backend.api.openapi import init_openapi
 from backend.domains.domain import Domain
 
@@ -16,8 +15,8 @@ PREFIX = "/api/ml"
 def init_api(app: Flask, domains: tuple[Domain, ...]) -> None:
     """Give the application its routes, its error answers and its description."""
     api = Blueprint("api", __name__)
-    for blueprint in (health, jobs, models):
-        api.register_blueprint(blueprint)
+    for platform in (health, jobs, models):
+        api.register_blueprint(platform.blueprint)
     for domain in domains:
         add_submit_routes(api, domain.job_kinds)
         add_lookup_routes(api, domain.lookups)

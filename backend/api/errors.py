@@ -1,9 +1,10 @@
 """The one translator from errors to HTTP: RFC 9457 problem details, never with data of people in them."""
 
 from http import HTTPStatus
+from typing import BinaryIO
 
 import structlog
-from flask import Flask, Response, json
+from flask import Flask, Response, json, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -29,6 +30,7 @@ STATUS: tuple[tuple[type[SanguineError], HTTPStatus], ...] = (
     (ModelError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 RETRY_AFTER = "5"  # seconds
+MOST_DRAINED = 256 * 2**20  # bytes of a refused body that are read before the connection closes
 
 
 def problem(
@@ -57,6 +59,17 @@ def validation_failed(error: ValidationError) -> ValidationFailed:
     )
 
 
+def _drain() -> None:
+    """Read the rest of a refused body and forget it.
+
+    A client that is still sending when the connection closes sees a reset in place of the answer.
+    """
+    stream: BinaryIO = request.environ["wsgi.input"]
+    left = min(request.content_length or 0, MOST_DRAINED)
+    while left > 0 and (chunk := stream.read(min(left, 65_536))):
+        left -= len(chunk)
+
+
 def init_errors(app: Flask) -> None:
     """Answer every error of the tree, every HTTP error and every surprise with problem details."""
 
@@ -69,6 +82,7 @@ def init_errors(app: Flask) -> None:
 
     @app.errorhandler(RequestEntityTooLarge)
     def _too_large(_error: RequestEntityTooLarge) -> Response:
+        _drain()
         limit = app.config["MAX_CONTENT_LENGTH"]
         return problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"the body may have at most {limit:,} bytes"

@@ -18,7 +18,7 @@ from backend.jobs.workers import present_workers
 
 log = structlog.get_logger()
 
-health = Blueprint("health", __name__)
+blueprint = Blueprint("health", __name__)
 
 
 class Status(StrEnum):
@@ -51,14 +51,14 @@ class Health(BaseModel):
     running: int | None = None
 
 
-@health.get("/health/live")
+@blueprint.get("/health/live")
 def live() -> Response:
     """Say that the process runs, and nothing about what it depends on."""
     return answer(Health(status=Status.OK))
 
 
-@health.get("/health")
-@health.get("/health/ready")
+@blueprint.get("/health")
+@blueprint.get("/health/ready")
 def ready() -> Response:
     """Say whether requests can be served: 503 without the database, `degraded` without the broker or workers."""
     try:

@@ -17,7 +17,7 @@ from backend.jobs.views import JobView, get_job, list_jobs, wait_for_job
 
 RETRY_AFTER = "1"  # seconds until a poll is worth it
 
-jobs = Blueprint("jobs", __name__)
+blueprint = Blueprint("jobs", __name__)
 
 
 class JobsQuery(BaseModel):
@@ -31,7 +31,7 @@ class JobsQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=500)
 
 
-@jobs.get("/jobs")
+@blueprint.get("/jobs")
 def list_() -> Response:
     """List jobs, newest first, without their results."""
     query = query_as(JobsQuery)
@@ -39,14 +39,14 @@ def list_() -> Response:
     return answer(list_jobs(state=query.state, kind=query.kind, before=before, limit=query.limit))
 
 
-@jobs.get("/jobs/<uuid:job_id>")
+@blueprint.get("/jobs/<uuid:job_id>")
 def get(job_id: UUID) -> Response:
     """Return one job; 200 whatever its state."""
     job = get_job(job_id)
     return answer(job, headers={} if job.state in FINAL else {"Retry-After": RETRY_AFTER})
 
 
-@jobs.post("/jobs/<uuid:job_id>/cancel")
+@blueprint.post("/jobs/<uuid:job_id>/cancel")
 def cancel_(job_id: UUID) -> Response:
     """Cancel a queued job, or ask the worker of a running one to stop."""
     job = cancel(job_id)

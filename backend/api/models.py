@@ -9,7 +9,7 @@ from backend.api.answers import answer
 from backend.inference.client import ModelClient
 from backend.inference.tables import first_loaded
 
-models = Blueprint("models", __name__)
+blueprint = Blueprint("models", __name__)
 
 
 class ModelEntry(BaseModel):
@@ -31,7 +31,7 @@ class ModelList(BaseModel):
     models: list[ModelEntry]
 
 
-@models.get("/models")
+@blueprint.get("/models")
 def list_() -> Response:
     """List the catalogue; every digest is verified anew."""
     client: ModelClient = current_app.extensions["models"]

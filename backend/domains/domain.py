@@ -30,5 +30,5 @@ class Domain:
     job_kinds: tuple[JobKind, ...]
     lookups: tuple[Lookup, ...] = ()
     models: tuple[str, ...] = ()  # names in the catalogue, preloaded by the workers
-    preload: Callable[[], None] | None = None  # called once per interactive worker process before it takes work
+    preload: Callable[[], object] | None = None  # called once per interactive worker process before it takes work
     seed: Callable[..., str] | None = None  # fills an empty database with simulated data; returns one line for people

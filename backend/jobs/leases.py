@@ -2,13 +2,12 @@
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from flask import Flask
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -28,8 +27,8 @@ LONGEST_BEAT = 2.0  # seconds; a cancel is noticed and progress is seen within t
 class LeaseKeeper:
     """Beats for every attempt in this process: extends its lease, shows its progress, tells it when it must stop."""
 
-    def __init__(self, app: Flask, *, lease: timedelta) -> None:
-        self._app = app
+    def __init__(self, application: Callable[[], AbstractContextManager[object]], *, lease: timedelta) -> None:
+        self._application = application  # enters the application, as its thread must
         self._lease = lease
         self._beat = min(lease.total_seconds() / 3, LONGEST_BEAT)
         self._lock = threading.Lock()
@@ -59,7 +58,7 @@ class LeaseKeeper:
             held = [(key, context) for key, context in self._held.items() if not context.overdue]
         if not held:
             return
-        with self._app.app_context(), transaction() as session:
+        with self._application(), transaction() as session:
             for (job_id, attempt), context in held:
                 self._extend(session, job_id, attempt, context)
 

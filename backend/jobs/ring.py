@@ -12,10 +12,10 @@ from uuid import UUID
 
 import structlog
 from celery import Celery
-from flask import Flask, current_app
 from kombu.exceptions import OperationalError
 from kombu.transport.virtual import Channel
 
+from backend.extensions import current
 from backend.jobs.broker import make_celery
 from backend.settings import Settings
 
@@ -101,10 +101,4 @@ def publish(celery: Celery, kind: str, job_queue: str, job_id: UUID) -> None:
 
 def current_doorbell() -> Doorbell:
     """Return the doorbell of the current application."""
-    doorbell: Doorbell = current_app.extensions["doorbell"]
-    return doorbell
-
-
-def init_doorbell(app: Flask, settings: Settings) -> None:
-    """Give the application its doorbell; nothing is opened until the first ring."""
-    app.extensions["doorbell"] = Doorbell(settings)
+    return cast("Doorbell", current("doorbell"))

@@ -1,2 +1,1 @@
-from backend.domains.domain import Domain
-DOMAIN = Domain(name="blood", tables="backend.domains.blood.tables", job_kinds=())
+"""The blood service: which donors to ask for a request, and what follows from it."""

@@ -95,7 +95,7 @@ class DonorMatch(BaseModel):
     match_score_high: Probability = Field(description="Upper end of it.")
     availability_score: Probability = Field(description="Probability that the donor accepts if asked now.")
     response_time_hours: float | None = Field(
-        description="Median hours until the donor answers; null when an answer is less likely than not."
+        description="Hours within which half of such donors who answer at all have answered."
     )
     reliability_score: Probability = Field(description="Probability that the donor comes after accepting.")
     reasons: list[MatchReason]
@@ -104,7 +104,7 @@ class DonorMatch(BaseModel):
 class AskPlan(BaseModel):
     """How many of the ranked donors to ask."""
 
-    donors: int = Field(description="Ask this many from the top; the whole pool when the target is out of reach.")
+    donors: int = Field(description="Ask this many from the top; all that were considered, at most 2,000, when the target is out of reach.")
     pool: int = Field(description="Donors that could be asked.")
     probability: Probability = Field(description="P(at least units_required donations in time) when they are asked.")
     target: Probability

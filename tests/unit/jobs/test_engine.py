@@ -20,7 +20,7 @@ from backend.jobs.states import JobState
 from backend.jobs.submit import cancel, submit
 from backend.jobs.tables import Job, JobAttempt
 from backend.jobs.views import get_job, list_jobs, wait_for_job
-from tests.unit.jobs.conftest import LEASE, Behaviour, Doubled, Number, SilentDoorbell
+from tests.unit.conftest import LEASE, Behaviour, Doubled, Number, SilentDoorbell
 
 PATIENCE = timedelta(seconds=10)
 

@@ -106,4 +106,4 @@ def doorbell(app: Flask) -> SilentDoorbell:
 @pytest.fixture
 def worker(app: Flask, tmp_path: Path) -> Worker:
     models = ModelClient(Catalogue(tmp_path / "models"))
-    return Worker(name="w1", models=models, leases=LeaseKeeper(app, lease=LEASE), lease=LEASE)
+    return Worker(name="w1", models=models, leases=LeaseKeeper(app.app_context, lease=LEASE), lease=LEASE)

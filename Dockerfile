@@ -1,0 +1,24 @@
+# One image for every process of Sanguine; docker-compose.yml says which one a container runs.
+FROM python:3.11-slim
+
+# LightGBM needs the OpenMP runtime.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --create-home sanguine \
+    && install --directory --owner sanguine --mode 0700 /data
+
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+COPY . .
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SANGUINE_ENVIRONMENT=production \
+    SANGUINE_DATA_DIR=/data
+USER sanguine
+VOLUME /data
+EXPOSE 8000
+CMD ["gunicorn", "backend.app:create_app()", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
+     "--workers", "2", "--threads", "32", "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]

@@ -1,0 +1,146 @@
+"""Filling an empty database with a simulated blood service."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from backend.domains.blood.geography import DISTRICTS
+from backend.domains.blood.records import BLOOD_GROUPS, Answer, Component, Outcome, Sex
+from backend.domains.blood.simulate import World, simulate
+from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donation, Donor
+from backend.extensions import Table, transaction
+from backend.jobs.clock import utc_now
+
+CHUNK = 20_000  # rows of one INSERT
+
+Rows = Iterator[dict[str, Any]]
+
+
+def seed(*, donors: int, seed: int, progress: Callable[[float, str], None]) -> str:
+    """Simulate two years up to now and store them, if there are no donors yet; returns one line for people."""
+    with transaction(read_only=True) as session:
+        present = session.scalar(select(func.count()).select_from(Donor))
+    if present:
+        return f"the database already has {present:,} donors; nothing was changed"
+    now = utc_now()
+    world = simulate(donors=donors, seed=seed, end=now.timestamp(), progress=progress)
+    with transaction() as session:  # one transaction: a seed that was cut off leaves nothing behind
+        for table, count, rows in _tables(world, now):
+            progress(0.0, f"storing {count:,} rows of {table.__tablename__}")
+            _insert(session, table, rows)
+            _move_sequence(session, table)
+    return (
+        f"stored {len(world.donors):,} simulated donors, {len(world.requests):,} requests, "
+        f"{len(world.donations):,} donations and {len(world.contacts):,} contacts"
+    )
+
+
+def _tables(world: World, now: datetime) -> Iterator[tuple[type[Table], int, Rows]]:
+    yield Donor, len(world.donors), _donors(world, now)
+    yield BloodRequest, len(world.requests), _requests(world, now)
+    yield Donation, len(world.donations), _donations(world, now)
+    yield ContactOutcome, len(world.contacts), _contacts(world, now)
+
+
+def _insert(session: Session, table: type[Table], rows: Rows) -> None:
+    chunk: list[dict[str, Any]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == CHUNK:
+            session.execute(insert(table), chunk)
+            chunk = []
+    if chunk:
+        session.execute(insert(table), chunk)
+
+
+def _move_sequence(session: Session, table: type[Table]) -> None:
+    """Let PostgreSQL go on counting after the ids that were given explicitly."""
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    sequence = func.pg_get_serial_sequence(table.__tablename__, "id")
+    session.execute(select(func.setval(sequence, func.max(table.__table__.c.id))))
+
+
+def _donors(world: World, now: datetime) -> Rows:
+    donors = world.donors
+    for i, donor_id in enumerate(donors.id.tolist()):
+        yield {
+            "id": donor_id,
+            "name": f"Simulated donor {donor_id}",
+            "phone": None,
+            "blood_group": BLOOD_GROUPS[donors.blood_group[i]],
+            "sex": Sex(donors.sex[i]).name.lower(),
+            "born_on": datetime.fromtimestamp(donors.born_at[i], UTC).date(),
+            "weight_kg": _number(donors.weight_kg[i]),
+            "hemoglobin_g_dl": _number(donors.hemoglobin_g_dl[i]),
+            "district": DISTRICTS[donors.district[i]].name,
+            "latitude": float(donors.latitude[i]),
+            "longitude": float(donors.longitude[i]),
+            "consented": bool(donors.consented[i]),
+            "deferred_until": _moment(donors.deferred_until[i]),
+            "registered_at": _moment(donors.registered_at[i]),
+            "updated_at": now,
+        }
+
+
+def _requests(world: World, now: datetime) -> Rows:
+    requests = world.requests
+    for i, request_id in enumerate(requests.id.tolist()):
+        yield {
+            "id": request_id,
+            "hospital": None,
+            "district": DISTRICTS[requests.district[i]].name,
+            "latitude": float(requests.latitude[i]),
+            "longitude": float(requests.longitude[i]),
+            "blood_group": BLOOD_GROUPS[requests.blood_group[i]],
+            "component": Component(requests.component[i]).name.lower(),
+            "units_required": int(requests.units[i]),
+            "urgency": int(requests.urgency[i]),
+            "created_at": _moment(requests.created_at[i]),
+            "needed_by": _moment(requests.needed_by[i]),
+            "cancelled_at": _moment(requests.cancelled_at[i]),
+            "updated_at": now,
+        }
+
+
+def _donations(world: World, now: datetime) -> Rows:
+    donations = world.donations
+    for i in range(len(donations)):
+        yield {
+            "donor_id": int(world.donors.id[donations.donor[i]]),
+            "at": _moment(donations.at[i]),
+            "component": Component(donations.component[i]).name.lower(),
+            "updated_at": now,
+        }
+
+
+def _contacts(world: World, now: datetime) -> Rows:
+    contacts = world.contacts
+    for i in range(len(contacts)):
+        answer, outcome = Answer(contacts.answer[i]), Outcome(contacts.outcome[i])
+        yield {
+            "donor_id": int(world.donors.id[contacts.donor[i]]),
+            "request_id": int(contacts.request[i]),
+            "distance_km": _number(contacts.distance_km[i]),
+            "asked_at": _moment(contacts.asked_at[i]),
+            "delivered_at": None,
+            "seen_at": None,
+            "answer": None if answer is Answer.NONE else answer.name.lower(),
+            "answered_at": _moment(contacts.answered_at[i]),
+            "arrived_at": _moment(contacts.arrived_at[i]),
+            "outcome": None if outcome is Outcome.PENDING else outcome.name.lower(),
+            "ended_at": _moment(contacts.ended_at[i]),
+            "updated_at": now,
+        }
+
+
+def _moment(seconds: float) -> datetime | None:
+    return None if np.isnan(seconds) else datetime.fromtimestamp(float(seconds), UTC)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

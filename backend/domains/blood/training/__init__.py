@@ -1,0 +1,1 @@
+"""Training of the four donor models on a simulated world; serving code imports nothing from here."""

@@ -1,0 +1,106 @@
+"""The model card that lies beside the weights."""
+
+from backend.domains.blood.training.dataset import CUTS, HELD_OUT_SHARE, PURGE_DAYS, Dataset
+from backend.domains.blood.training.evaluation import Scores
+from backend.domains.blood.training.models import Trained
+
+USE = {
+    "donor_availability": (
+        "To say how likely a donor is to accept if asked now, beside each match.",
+        "Judging a person; deciding who is a donor; asking people who did not consent.",
+    ),
+    "donor_response_time": (
+        "To say how soon an answer may come, and how long to wait before asking more donors.",
+        "Promising a time to a patient or a ward.",
+    ),
+    "donor_reliability": (
+        "To say how likely a donor who accepted is to arrive, so that enough donors are asked.",
+        "Excluding, ranking publicly or penalising a donor; declining and medical deferrals never count here.",
+    ),
+    "donor_seeker_match": (
+        "To rank compatible, eligible donors for a request by the chance that they give before its deadline, and to say"
+        " how many to ask.",
+        "Compatibility and eligibility, which are rules and come first; replacing the blood centre's screening; blood"
+        " that is needed at once, which only stock can give.",
+    ),
+}
+
+LIMITS = """- **Trained and tested on a simulated world.** No public log of donor requests and answers exists. The numbers say how
+  well the method recovers the world it was given, not how well it will do among real people.
+- Retrain on your own log before relying on a probability, and watch its calibration from the first week.
+- The oracle knows each donor's latent traits and each request's luck, so no model can reach it.
+- Donors whom nobody has asked yet are described by priors and their donations only.
+- Whom the past policy asked shaped the data: mostly donors within 30 km, a tenth from up to 60 km."""
+
+
+def card(trained: Trained, data: Dataset, *, seed: int) -> str:
+    """Return the card as Markdown."""
+    purpose, out_of_scope = USE[trained.name]
+    parts = [
+        f"# {trained.name}, version 1",
+        f"Output: {trained.output}. Weights: {trained.candidate.kind} ({trained.candidate.runtime}).",
+        "> **Simulated data.** Everything below was measured in a simulated blood service (`docs/models.md`).",
+        f"## Intended use\n\n{purpose}",
+        f"## Out of scope\n\n{out_of_scope}",
+        _data_section(trained, data, seed),
+        "## Choice on the validation slice (log-loss)\n\n"
+        + _table([[k, f"{v:.4f}"] for k, v in trained.validation.items()]),
+        "## Test slice, donors never seen before\n\n" + _scores(trained.test),
+        _calibration_section(trained),
+        "## By urgency, blood group and sex\n\nGroups with fewer than 200 rows are left out."
+        + (" Answer within 4 h." if trained.name == "donor_response_time" else "")
+        + "\n\n"
+        + _scores(trained.slices),
+        f"## Limits\n\n{LIMITS}",
+        "## Columns\n\n"
+        + _table([["name", "unit", "meaning"], *([c.name, c.unit, c.description] for c in trained.columns)]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data_section(trained: Trained, data: Dataset, seed: int) -> str:
+    rows = [["slice", "from", "until", "rows"]]
+    rows += [[name, *data.slices[name].dates(), f"{trained.sizes[name]:,}"] for name in CUTS]
+    return (
+        f"## Data\n\nSimulated: {len(data.world.donors):,} donors, {len(data.world.requests):,} requests,"
+        f" {len(data.world.contacts):,} asks, seed {seed}. Slices follow one another in time; the last"
+        f" {PURGE_DAYS:g} days of each are dropped so that no label reaches into the next; {HELD_OUT_SHARE:.0%} of the"
+        " donors appear in the test slice only, and it holds nobody else. Asks of cancelled requests are left out.\n\n"
+        + _table(rows)
+    )
+
+
+def _calibration_section(trained: Trained) -> str:
+    line = trained.calibration
+    text = (
+        "## Calibration\n\nLogistic, on the calibration slice, applied by serving:"
+        f" slope {line.slope:.3f}, intercept {line.intercept:+.3f}."
+    )
+    if not trained.interval:
+        return text
+    inside = trained.interval
+    return text + (
+        f" The interval says: the rate at which donors with such a score give in time lies between low and high"
+        f" ({inside['level']:.0%}, bootstrap by request). On the test slice, of 20 bins by score"
+        f" {inside['true_mean_inside']:.0%} have their true mean probability inside and"
+        f" {inside['observed_rate_inside']:.0%} their observed rate, which varies by itself; mean width"
+        f" {inside['mean_width']:.3f}. Requests differ by {trained.parameters['request_sd']} logits (sd) beyond the score."
+    )
+
+
+def _scores(scores: dict[str, Scores]) -> str:
+    names = list(dict.fromkeys(name for row in scores.values() for name in row))
+    body = [[who, *(_number(row.get(name)) for name in names)] for who, row in scores.items()]
+    return _table([["", *(name.replace("_", " ") for name in names)], *body])
+
+
+def _number(value: float | None) -> str:
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4f}"
+
+
+def _table(rows: list[list[str]]) -> str:
+    head, *body = rows if len(rows[0]) > 2 else [["candidate", "log-loss"], *rows]
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

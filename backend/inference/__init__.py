@@ -1,0 +1,1 @@
+"""Models in memory: the catalogue on disk, one runtime per technology, and the client that everyone calls."""

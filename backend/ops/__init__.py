@@ -1,0 +1,1 @@
+"""Running the stack: processes, ports, the embedded broker."""

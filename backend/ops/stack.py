@@ -1,0 +1,173 @@
+"""The whole stack on one machine, in the order in which it comes up; `run.py` is its command line."""
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from backend.errors import SettingsError
+from backend.ops.options import StackSettings, temporary_options
+from backend.ops.ports import find_free, require_free
+from backend.ops.sample import match_sample, tabulate, wait_until_ready
+from backend.ops.supervision import TETHER, StackError, Supervision, last_lines
+from backend.ops.valkey import server_command
+from backend.settings import PROJECT
+
+# A socket's path has 107 bytes (unix(7)), and supervisord first binds `<path>.<process id>`.
+SOCKET_FOLDER_BYTES = 107 - len("/supervisord.sock.4194304")
+# Programs of supervisord.conf in the order of their start: beat and Flower need no database, so they come before it.
+BROKER = "broker:valkey"
+EARLY = ("clients:beat", "clients:flower")
+LATE = ("clients:api", "clients:worker-interactive", "clients:worker-batch")
+LOOPBACK = "127.0.0.1"
+
+
+def run_once(*, donors: int, console: Console) -> None:
+    """Bring up a stack of its own on free ports in a temporary folder, run the sample job, take everything away.
+
+    Raises:
+        SanguineError: any of it failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="sanguine-") as folder:
+        settings = temporary_options(
+            data_dir=Path(folder), port=find_free(LOOPBACK), flower_port=find_free(LOOPBACK), donors=donors
+        )
+        with running_stack(settings, console=console):
+            console.out("stopping, and removing the temporary data …")
+
+
+def run_until_stopped(settings: StackSettings, *, console: Console) -> None:
+    """Bring up the stack and watch it until the person at the terminal, or SIGTERM, asks to stop.
+
+    Raises:
+        SanguineError: it did not come up, or a process of it ended.
+        KeyboardInterrupt: the wish to stop came before it was up.
+    """
+    with running_stack(settings, console=console) as supervision:
+        try:
+            while True:
+                supervision.check()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            console.out("stopping …")
+
+
+@contextmanager
+def running_stack(settings: StackSettings, *, console: Console) -> Iterator[Supervision]:
+    """Migrate, seed, start everything and run the sample job; leaving stops everything.
+
+    Raises:
+        SettingsError: a port or the data folder cannot be used.
+        StackError: a step failed, or a process ended.
+        Unavailable: something did not answer in time.
+    """
+    require_free(settings.host, settings.port, option="--port")
+    require_free(LOOPBACK, settings.flower_port, option="--flower-port")
+    logs = _make_folders(settings.data_dir)
+    with socket_folder(settings.data_dir) as sockets:
+        environment = build_environment(settings, sockets=sockets)
+        with Supervision(sockets=sockets, logs=logs, environment=environment, directory=PROJECT) as supervision:
+            _bring_up(settings, supervision, environment=environment, logs=logs, console=console)
+            yield supervision
+
+
+def _bring_up(
+    settings: StackSettings, supervision: Supervision, *, environment: Mapping[str, str], logs: Path, console: Console
+) -> None:
+    def start(*programs: str) -> None:
+        console.out(f"starting {', '.join(program.partition(':')[2] for program in programs)} …")
+        supervision.start(*programs)
+
+    start(*(EARLY if settings.broker_url else (BROKER, *EARLY)))
+    console.out("migrating the database …")
+    run_step("db", "upgrade", environment=environment, log=logs / "migrate.log")
+    console.out(f"seeding {settings.donors:,} simulated donors, if the database has none …")
+    run_step("seed", "--donors", str(settings.donors), environment=environment, log=logs / "seed.log")
+    since = datetime.now(UTC)
+    start(*LATE)
+    console.out("waiting for them to answer …")
+    wait_until_ready(settings.url, settings.flower_url, since=since, check=supervision.check)
+    console.out("matching donors to a sample request, through the queue …")
+    console.print(tabulate(match_sample(settings.url)))
+    console.out(
+        f"API      {settings.url}/apidocs/\nFlower   {settings.flower_url}/\nhealth   {settings.url}/api/ml/health"
+    )
+    console.out(f"logs     {logs}\nready {settings.url}", highlight=False)
+
+
+def run_step(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
+    """Run a Flask command to its end.
+
+    Raises:
+        StackError: it failed; the message ends with what it wrote last.
+    """
+    command = [*TETHER, "SIGKILL", sys.executable, "-m", "flask", "--app", "backend.app:create_app", *arguments]
+    with log.open("wb") as output:
+        step = subprocess.run(  # noqa: S603 - our own command
+            command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if step.returncode:
+        raise StackError(f"flask {arguments[0]} failed (exit status {step.returncode}); {last_lines(log)}")
+
+
+def build_environment(settings: StackSettings, *, sockets: Path) -> dict[str, str]:
+    """Build what the processes get: this process's environment, the settings, and what `supervisord.conf` names."""
+    socket = sockets / "valkey.sock"
+    data_dir = settings.data_dir
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "SANGUINE_ENVIRONMENT": settings.environment,
+        "SANGUINE_DATA_DIR": str(data_dir),
+        "SANGUINE_DATABASE_URL": settings.database_url,
+        "SANGUINE_BROKER_URL": settings.broker_url or f"redis+socket://{socket}?virtual_host=0",
+        "STACK_VALKEY": shlex.join(server_command(socket=socket, directory=data_dir)),
+        "STACK_API": shlex.quote(f"{settings.host}:{settings.port}"),
+        "STACK_FLOWER_PORT": str(settings.flower_port),
+        "STACK_SCHEDULE": shlex.quote(str(data_dir / "beat-schedule")),
+    }
+
+
+@contextmanager
+def socket_folder(data_dir: Path) -> Iterator[Path]:
+    """Give a folder for Unix sockets: `data_dir`, or a private temporary one when its path is too long for them.
+
+    Raises:
+        SettingsError: the temporary one's path is too long as well, or it belongs to somebody else.
+    """
+    if len(os.fsencode(data_dir)) <= SOCKET_FOLDER_BYTES:
+        yield data_dir
+        return
+    # The same name for the same data folder: a second run.py on it finds the first one's socket.
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir(), f"sanguine-{os.getuid()}-{digest}")
+    if len(os.fsencode(folder)) > SOCKET_FOLDER_BYTES:
+        raise SettingsError(f"{data_dir} and {folder.parent} are too long for Unix sockets; choose another --data-dir")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise SettingsError(f"{folder} is not a private folder of this user; remove it")
+    try:
+        yield folder
+    finally:
+        if not any(folder.iterdir()):  # else another run.py uses it
+            folder.rmdir()
+
+
+def _make_folders(data_dir: Path) -> Path:
+    logs = data_dir / "log"
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        logs.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot use {data_dir}: {error.strerror}; choose another --data-dir") from None
+    return logs

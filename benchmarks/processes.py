@@ -1,0 +1,129 @@
+"""The programs of one installation in a folder of their own, started as `run.py` starts them, ended with the block."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from backend.ops.ports import find_free
+from backend.ops.supervision import TETHER, last_lines
+from backend.ops.valkey import server_command
+from backend.settings import PROJECT
+
+HOST = "127.0.0.1"
+START_SECONDS = 300.0  # a worker reads a million donors before it is ready
+
+
+class Installation:
+    """A database, a broker, an API and a worker; leaving the block ends every process, with its group."""
+
+    def __init__(self, folder: Path, *, database_url: str = "", broker_url: str = "") -> None:
+        self.folder = folder
+        self.port = find_free(HOST)
+        self._socket = folder / "valkey.sock"
+        self.broker_url = broker_url or f"redis+socket://{self._socket}?virtual_host=0"
+        self._environment = os.environ | {
+            "PYTHONUNBUFFERED": "1",
+            "SANGUINE_DATA_DIR": str(folder),
+            "SANGUINE_DATABASE_URL": database_url,
+            "SANGUINE_BROKER_URL": self.broker_url,
+        }
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in reversed(self._processes.values()):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def run(self, module: str, *arguments: str, show: bool = False) -> str:
+        """Run a module of Python to its end and return its output; `show` lets its progress through to the terminal.
+
+        Raises:
+            CalledProcessError: it failed.
+        """
+        command = [*TETHER, "SIGKILL", sys.executable, "-m", module, *arguments]
+        with (self.folder / "run.log").open("ab") as log:
+            done = subprocess.run(
+                command,
+                cwd=PROJECT,
+                env=self._environment,
+                stdout=subprocess.PIPE,
+                stderr=None if show else log,
+                text=True,
+                check=True,
+            )
+        return done.stdout
+
+    def migrate(self) -> None:
+        """Create the tables."""
+        self.run("flask", "--app", "backend.app:create_app", "db", "upgrade")
+
+    def start_broker(self) -> None:
+        """Start Valkey as `run.py` configures it."""
+        self._start("valkey", "SIGTERM", *server_command(socket=self._socket, directory=self.folder))
+        self._wait_for("valkey", "Ready to accept connections")
+
+    def start_api(self, factory: str) -> None:
+        """Start gunicorn with the options of `supervisord.conf`."""
+        self._start(
+            "api",
+            "SIGKILL",
+            *(sys.executable, "-m", "gunicorn", factory, "--bind", f"{HOST}:{self.port}"),
+            *("--worker-class", "gthread", "--workers", "1", "--threads", "32", "--no-control-socket"),
+        )
+        self._wait_for("api", "Booting worker")
+
+    def start_worker(self, name: str, celery: str, *options: str) -> None:
+        """Start a Celery worker with the pool of the interactive one."""
+        self._start(
+            name,
+            "SIGKILL",
+            *(sys.executable, "-m", "celery", "-A", celery, "worker", "-n", f"{name}@bench", "--loglevel", "INFO"),
+            *("--pool", "threads", "--concurrency", "4", "--without-mingle", "--without-gossip", *options),
+        )
+        self._wait_for(name, r"worker_ready|\bready\.")
+
+    def start_interactive(self, celery: str = "celery_worker") -> None:
+        """Start the interactive worker with the options of `supervisord.conf`."""
+        self.start_worker("interactive", celery, "-Q", "interactive", "--task-events")
+
+    def memory(self, name: str) -> tuple[float, float]:
+        """Return resident and proportional set size of a process in MB."""
+        rollup = Path(f"/proc/{self._processes[name].pid}/smaps_rollup").read_text()
+        resident, proportional = (re.search(rf"^{key}:\s+(\d+) kB", rollup, re.MULTILINE) for key in ("Rss", "Pss"))
+        if resident is None or proportional is None:
+            raise RuntimeError("the kernel does not tell the memory of a process")
+        return int(resident[1]) / 1024, int(proportional[1]) / 1024
+
+    def _start(self, name: str, end: str, *command: str) -> None:
+        with self._log(name).open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                [*TETHER, end, *command],
+                cwd=PROJECT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait_for(self, name: str, pattern: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not re.search(pattern, self._log(name).read_text(errors="replace")):
+            if self._processes[name].poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} did not start; {last_lines(self._log(name))}")
+            time.sleep(0.05)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"

@@ -1,0 +1,116 @@
+"""The main job end to end, on a real worker, on SQLite and PostgreSQL."""
+
+import itertools
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.integration.stack import Stack
+
+INLINE = {"blood_group": "B+", "latitude": 10.0, "longitude": 76.3, "urgency": 3, "units_required": 2}
+WAIT = {"Prefer": "wait=20"}
+
+
+@pytest.fixture
+def running(stack: Stack) -> Stack:
+    stack.prepare(donors=2000)
+    stack.start_api()
+    stack.start_workers()
+    stack.start_beat()
+    stack.wait_ready()
+    return stack
+
+
+def match(stack: Stack, body, **changes):
+    answer = stack.call("POST", "/api/ml/match", {**body, **changes}, WAIT)
+    assert answer.status == 200, answer
+    assert answer.body["state"] == "succeeded", answer.body
+    return answer.body
+
+
+def problem(stack: Stack, body, status: int, field: str | None = None):
+    before = len(stack.call("GET", "/api/ml/jobs?limit=500").body["jobs"])
+    answer = stack.call("POST", "/api/ml/match", body)
+    assert answer.status == status, answer
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    if field is not None:
+        assert field in [error["field"] for error in answer.body["errors"]], answer.body
+    assert len(stack.call("GET", "/api/ml/jobs?limit=500").body["jobs"]) == before, "nothing is stored"
+
+
+def test_donors_are_ranked_saved_and_refused_as_promised(running: Stack):
+    ranked_by_probability(running)
+    saved_predictions_can_be_read(running)
+    urgency_never_lowers_a_score(running)
+    nobody_compatible_is_a_success_with_a_reason(running)
+    bad_input_is_refused_and_not_stored(running)
+
+
+def ranked_by_probability(stack: Stack) -> None:
+    result = match(stack, {"request": INLINE, "top_k": 10, "radius_km": 100})["result"]
+    matches = result["matches"]
+    assert [m["rank"] for m in matches] == list(range(1, 11))
+    for m in matches:
+        assert m["blood_group"] in {"B+", "B-", "O+", "O-"}
+        assert 0 <= m["match_score_low"] <= m["match_score"] <= m["match_score_high"] <= 1
+        assert 0 <= m["availability_score"] <= 1
+        assert 0 <= m["reliability_score"] <= 1
+        assert m["distance_km"] <= 100
+        assert m["reasons"]
+        assert not {"name", "phone"} & set(m)
+    assert 1 <= result["ask"]["donors"] <= result["ask"]["pool"]
+    assert result["ask"]["reached"] == (result["ask"]["probability"] >= result["ask"]["target"] == 0.95)
+    again = match(stack, {"request": INLINE, "top_k": 10, "radius_km": 100})["result"]
+    assert [m["donor_id"] for m in again["matches"]] == [m["donor_id"] for m in matches]
+
+
+def saved_predictions_can_be_read(stack: Stack) -> None:
+    engine = create_engine(stack.env["SANGUINE_DATABASE_URL"])
+    with engine.connect() as connection:
+        request_id = connection.execute(
+            text("SELECT max(id) FROM blood_request WHERE cancelled_at IS NULL AND needed_by IS NULL")
+        ).scalar()
+    engine.dispose()
+    job = match(stack, {"request_id": request_id, "top_k": 7, "radius_km": 200, "save_predictions": True})
+    history = stack.call("GET", f"/api/ml/predictions/history?request_id={request_id}&limit=5").body
+    assert [p["rank"] for p in history["predictions"]] == [7, 6, 5, 4, 3]
+    assert {p["job_id"] for p in history["predictions"]} == {job["id"]}
+    rest = stack.call(
+        "GET", f"/api/ml/predictions/history?request_id={request_id}&before_id={history['next_before_id']}"
+    ).body
+    assert [p["rank"] for p in rest["predictions"]] == [2, 1]
+    assert stack.call("GET", "/api/ml/predictions/history?request_id=999999999").status == 404
+
+
+def urgency_never_lowers_a_score(stack: Stack) -> None:
+    scores = []
+    for urgency in (1, 2, 3, 4):
+        request = INLINE | {"urgency": urgency}
+        result = match(stack, {"request": request, "top_k": 500, "radius_km": 30})["result"]
+        scores.append({m["donor_id"]: m["match_score"] for m in result["matches"]})
+    for calmer, more_urgent in itertools.pairwise(scores):
+        shared = calmer.keys() & more_urgent.keys()
+        assert shared
+        assert all(more_urgent[donor] >= calmer[donor] - 1e-12 for donor in shared)
+
+
+def nobody_compatible_is_a_success_with_a_reason(stack: Stack) -> None:
+    far = match(stack, {"request": INLINE | {"latitude": -60.0}})["result"]
+    assert (far["matches"], far["reason"]) == ([], "no donor is registered within 35 km")
+    assert far["ask"] == {"donors": 0, "pool": 0, "probability": 0.0, "target": 0.95, "reached": False}
+    bombay = match(stack, {"request": INLINE | {"blood_group": "Oh"}, "radius_km": 20})["result"]
+    assert all(m["blood_group"] == "Oh" for m in bombay["matches"])
+    if not bombay["matches"]:
+        assert "Oh" in bombay["reason"] or "may be asked" in bombay["reason"]
+
+
+def bad_input_is_refused_and_not_stored(stack: Stack) -> None:
+    problem(stack, {"request_id": 999_999_999}, 404)
+    problem(stack, {"request": INLINE, "top_k": 0}, 422, "top_k")
+    problem(stack, {"request": INLINE, "top_k": 1_000_000}, 422, "top_k")
+    problem(stack, {"request": INLINE | {"latitude": 95}}, 422, "request.latitude")
+    problem(stack, {"request": INLINE | {"blood_group": "C+"}}, 422, "request.blood_group")
+    problem(stack, {"request": INLINE | {"needed_by": "2020-01-01T00:00:00Z"}}, 422, "request.needed_by")
+    problem(stack, {"request": INLINE, "request_id": 1}, 422, "")
+    problem(stack, {"request": INLINE, "surprise": 1}, 422, "surprise")
+    problem(stack, {"request": INLINE, "padding": "x" * 50_000_000}, 413)

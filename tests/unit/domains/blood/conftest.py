@@ -1,0 +1,36 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from backend.domains.blood.records import GROUP_CODE, Donors, Sex
+
+# column: its type, and the value of donors who are adult, well and willing, in the middle of Kerala
+COLUMNS: dict[str, tuple[type[np.generic], float]] = {
+    "latitude": (np.float64, 10.0),
+    "longitude": (np.float64, 76.5),
+    "district": (np.int8, 6),
+    "blood_group": (np.int8, GROUP_CODE["O-"]),
+    "sex": (np.int8, Sex.MALE),
+    "born_at": (np.float64, 631_132_200.0),  # 1990-01-01 in India
+    "weight_kg": (np.float32, 70.0),
+    "hemoglobin_g_dl": (np.float32, 14.5),
+    "registered_at": (np.float64, 1_600_000_000.0),
+    "consented": (np.bool_, True),
+    "deferred_until": (np.float64, np.nan),
+}
+
+
+@pytest.fixture(scope="session")
+def make_donors() -> Callable[..., Donors]:
+    """Donors by column; a column that is not given is that of an adult, well and willing donor."""
+
+    def make(count: int, **columns: ArrayLike) -> Donors:
+        filled = {
+            name: np.broadcast_to(np.asarray(columns.get(name, default), dtype=dtype), count).copy()
+            for name, (dtype, default) in COLUMNS.items()
+        }
+        return Donors(id=np.arange(1, count + 1), **filled)
+
+    return make
