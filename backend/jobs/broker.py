@@ -12,12 +12,14 @@ VISIBILITY_TIMEOUT = (
 )
 
 
-def make_celery(settings: Settings, *, socket_timeout: float = 10.0) -> Celery:
+def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
     """Return a Celery app that carries job ids only, keeps no results and never retries by itself.
 
     Redelivery is ours: the Redis transport loses messages popped onto a dead socket and redelivers long ones twice.
     Without `socket_timeout` a half-open connection is never noticed; `health_check_interval` alone does not help.
+    An impatient app gives a broker a second and one more try; the workers' own waits until it is back.
     """
+    socket_timeout = 1.0 if impatient else 10.0
     celery = Celery("sanguine", broker=settings.celery_broker_url, set_as_current=False)
     celery.conf.update(
         task_ignore_result=True,
@@ -40,6 +42,7 @@ def make_celery(settings: Settings, *, socket_timeout: float = 10.0) -> Celery:
             "socket_keepalive": True,
             "health_check_interval": 10,
             "visibility_timeout": VISIBILITY_TIMEOUT,
+            **({"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0} if impatient else {}),
         },
         timezone=settings.timezone,
         enable_utc=True,

@@ -22,7 +22,6 @@ from backend.settings import Settings
 log = structlog.get_logger()
 
 BACKLOG = 10_000  # rings kept while the broker is slow; what does not fit is rung by the reconciler
-PUBLISH_TIMEOUT = 1.0  # seconds
 
 
 class Doorbell:
@@ -48,7 +47,7 @@ class Doorbell:
         """Ring now, in this thread.
 
         Raises:
-            kombu.exceptions.OperationalError: the broker does not answer within about a second.
+            kombu.exceptions.OperationalError: the broker does not answer within a few seconds.
         """
         if self._pid != os.getpid():
             self._start()
@@ -58,7 +57,7 @@ class Doorbell:
         """Return how many messages wait in a queue of the broker.
 
         Raises:
-            kombu.exceptions.OperationalError: the broker does not answer within about a second.
+            kombu.exceptions.OperationalError: the broker does not answer within a few seconds.
         """
         if self._pid != os.getpid():
             self._start()
@@ -74,7 +73,7 @@ class Doorbell:
             if self._pid == os.getpid():
                 return
             # connections and queues do not survive a fork: each process has its own
-            self._celery = make_celery(self._settings, socket_timeout=PUBLISH_TIMEOUT)
+            self._celery = make_celery(self._settings, impatient=True)
             self._rings = queue.Queue(maxsize=BACKLOG)
             threading.Thread(target=self._run, args=(self._rings,), name="doorbell", daemon=True).start()
             self._pid = os.getpid()

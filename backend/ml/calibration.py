@@ -79,7 +79,7 @@ class IntervalCurve:
         bins: int = 20,
         resamples: int = 500,
     ) -> Self:
-        """Bootstrap the observed rate of equally full score bins, resampling whole groups as rows of one group share luck.
+        """Bootstrap the observed rate of equally full score bins; whole groups are drawn, as their rows share luck.
 
         Takes scores, outcomes and groups (n,) each; the curves are made non-decreasing in the score.
         """
@@ -107,7 +107,7 @@ class IntervalCurve:
 def fit_group_sd(*, probability: Floats, outcome: Flags, group: Groups, nodes: int = 15) -> float:
     """Return the standard deviation, in logits, of what the rows of one group share and `probability` does not know.
 
-    Maximises the marginal likelihood of logit P = a + b logit(p) + sd u_group, u ~ N(0, 1), by Gauss-Hermite quadrature.
+    Maximises the marginal likelihood of logit P = a + b logit(p) + sd u_group, u ~ N(0, 1) (Gauss-Hermite).
     """
     x = logit(probability)
     _, member = np.unique(group, return_inverse=True)

@@ -1,4 +1,4 @@
-"""How good probabilities are: proper scores, calibration, ranking. Pure numpy; nothing here knows a model or a domain."""
+"""How good probabilities are: proper scores, calibration and ranking."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def calibration_line(outcome: Flags, probability: Floats) -> tuple[float, float]
 
 
 def ndcg_at(outcome: Flags, score: Floats, group: NDArray[np.int64], *, k: int) -> float:
-    """Return the mean normalised discounted gain of the best `k` rows of each group with a positive; NaN without any."""
+    """Return the mean normalised discounted gain at `k` over the groups with a positive; NaN without any."""
     order = np.lexsort((-score, group))
     starts = np.flatnonzero(np.diff(group[order], prepend=np.nan))
     sizes = np.diff(np.append(starts, len(order)))

@@ -29,7 +29,7 @@ class EventIndex:
 
     @classmethod
     def build(cls, *, donors: int, donor: Rows, at: Floats, weights: tuple[Floats, ...] = ()) -> Self:
-        """Sort the events that happened (`at` is not NaN) and sum each of `weights` (events,), halved every HALF_LIFE."""
+        """Sort the events that happened (`at` is not NaN) and sum each of `weights`, halved every HALF_LIFE."""
         happened = np.flatnonzero(~np.isnan(at))
         order = happened[np.lexsort((at[happened], donor[happened]))]
         count = np.bincount(donor[order], minlength=donors)
@@ -75,7 +75,7 @@ class EventIndex:
 def _decayed_sums(start: Ints, at: Floats, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Run sum(k) = sum(k - 1) / 2 ** (gap / HALF_LIFE) + weight(k) along all donors at once, k-th events together.
 
-    A recursion per donor and not a difference of global sums, so that no other donor and no later event changes a digit.
+    A recursion per donor and not a difference of global sums, so that no other donor or later event changes a digit.
     """
     if not weights.shape[1]:
         return weights

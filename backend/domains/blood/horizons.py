@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from backend.domains.blood.records import Floats, Ints
+from backend.domains.blood.records import Codes, Floats, Ints
 
 HOUR: Final = 3600.0
 DAY: Final = 86_400.0
@@ -17,7 +17,7 @@ HORIZON_HOURS: Final = {1: 96.0, 2: 48.0, 3: 24.0, 4: 12.0}
 _BY_URGENCY = np.array([np.nan, *HORIZON_HOURS.values()])
 
 
-def hours_until_deadline(*, urgency: Ints | Floats, hours_until_needed: Floats) -> Floats:
+def hours_until_deadline(*, urgency: Codes | Ints | Floats, hours_until_needed: Floats) -> Floats:
     """Return the hours (n,) from the ask to its deadline: as stated, else (NaN) the urgency's horizon."""
     default = _BY_URGENCY[np.asarray(urgency, dtype=np.intp)]
     return np.where(np.isnan(hours_until_needed), default, hours_until_needed)

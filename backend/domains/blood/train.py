@@ -28,7 +28,7 @@ MODELS_DIR = Path(__file__).resolve().parents[3] / "models_artifacts"
 class Configuration:
     """What a training run depends on; the same configuration writes the same bytes."""
 
-    donors: int = 40_000
+    donors: int = 80_000
     seed: int = 20_260_701
     years: float = 2.0
 

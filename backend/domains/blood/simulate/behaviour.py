@@ -159,7 +159,7 @@ def _hours_to_waking(s: Situation) -> Floats:
 
 
 def _log_median(s: Situation, traits: Traits, p: WorldParameters) -> Floats:
-    return np.log(np.array(p.median_hours))[s.urgency - 1] - traits.promptness[s.donor]
+    return np.asarray(np.log(np.array(p.median_hours))[s.urgency - 1] - traits.promptness[s.donor])
 
 
 def _answered_by(hours: Floats, s: Situation, traits: Traits, p: WorldParameters, *, slower: float) -> Floats:

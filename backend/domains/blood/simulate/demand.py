@@ -17,7 +17,7 @@ LATEST_HOURS = 144.0  # nobody asks donors for blood needed later than six days 
 def requests_per_day(donors: int, parameters: WorldParameters) -> float:
     """Return how many requests a platform with so many donors gets a day: sublinear, at most all of Kerala's."""
     wanted = parameters.requests_per_day * (donors / 2000.0) ** parameters.requests_exponent
-    return min(wanted, parameters.requests_per_day_most)
+    return float(min(wanted, parameters.requests_per_day_most))
 
 
 def draw_requests(
@@ -62,7 +62,7 @@ def _creation_times(
     rng: np.random.Generator, *, donors: int, since: float, until: float, parameters: WorldParameters
 ) -> Floats:
     days = np.arange(np.floor((since + IST_SECONDS) / DAY), np.ceil((until + IST_SECONDS) / DAY)) * DAY - IST_SECONDS
-    weekday = np.array(parameters.weekday_factors)[local_weekday(days + DAY / 2)]
+    weekday = np.array(parameters.weekday_factors)[local_weekday(np.asarray(days + DAY / 2, dtype=np.float64))]
     surge = np.where(rng.random(len(days)) < parameters.surge_days_per_year / 365.25, parameters.surge_factor, 1.0)
     growth = 1.0 + parameters.growth_per_year * (days - until) / YEAR
     expected = requests_per_day(donors, parameters) * weekday * surge * np.maximum(growth, 0.2)

@@ -26,7 +26,7 @@ TOWNS = {
 """Towns by district, the largest first, in degrees to about a kilometre."""
 
 TEACHING_DISTRICTS = {"Thiruvananthapuram": 1.8, "Ernakulam": 2.1, "Kozhikode": 1.6, "Thrissur": 1.3, "Kottayam": 1.3}
-"""Pull of the big hospitals. Ernakulam and Thiruvananthapuram lead Kerala's voluntary donations; sizes are assumptions."""
+"""Pull of the big hospitals: Ernakulam and Thiruvananthapuram lead in voluntary donations; sizes are assumptions."""
 
 
 @dataclass(frozen=True, slots=True)

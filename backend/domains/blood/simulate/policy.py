@@ -58,7 +58,7 @@ class Pool:
             place, first = np.unique(rng.integers(0, total, size=count), return_index=True)
             place = place[np.argsort(first)]
         slot = np.searchsorted(ends, place, side="right")
-        return self.rows[self.bounds[groups[slot]] + place - (ends[slot] - sizes[slot])]
+        return np.asarray(self.rows[self.bounds[groups[slot]] + place - (ends[slot] - sizes[slot])])
 
 
 class NotificationPolicy:

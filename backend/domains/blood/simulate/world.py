@@ -17,9 +17,11 @@ from backend.domains.blood.records import (
     Flags,
     Floats,
     Floats32,
+    Ints,
     Outcome,
+    Requests,
+    Rows,
 )
-from backend.domains.blood.records import Requests
 from backend.domains.blood.simulate.behaviour import Chances, Deeds, Situation, act, chances
 from backend.domains.blood.simulate.demand import draw_requests
 from backend.domains.blood.simulate.parameters import WorldParameters
@@ -75,7 +77,7 @@ def simulate(
     parameters: WorldParameters | None = None,
     progress: Progress = _quiet,
 ) -> World:
-    """Simulate `donors` people up to the epoch second `end`, the last `years` with requests; the same for the same seed."""
+    """Simulate `donors` people until the epoch second `end`, requests in the last `years`; equal for equal seeds."""
     p = parameters or WorldParameters()
     rng = np.random.default_rng(seed)
     people = draw_donors(rng, count=donors, end=end, parameters=p)
@@ -125,8 +127,8 @@ class _Life:
         chance = -np.expm1(-self.traits.camp_rate * span / YEAR)
         donor = np.flatnonzero(self.rng.random(len(self.donors)) < chance).astype(np.int32)
         # Camps open from 9 to 17 h; `start` is not a local midnight, so the hour counts from it.
-        at = start + DAY * self.rng.integers(0, round(span / DAY), size=len(donor))
-        at += HOUR * self.rng.uniform(9.0, 17.0, size=len(donor))
+        day = self.rng.integers(0, round(span / DAY), size=len(donor))
+        at: Floats = start + DAY * day + HOUR * self.rng.uniform(9.0, 17.0, size=len(donor))
         diary, traits = self.diary, self.traits
         fails = self.rng.random(len(donor)) < traits.deferral[donor]
         able = (self.donors.registered_at[donor] < at) & (traits.lapsed_at[donor] > at)
@@ -162,7 +164,7 @@ class _Life:
         self.contacts.append(self._record(request, situation, deeds))
         self.truths.append(truth)
 
-    def _situation(self, request: np.ndarray, donor: np.ndarray, asked_at: Floats, distance: Floats) -> Situation:
+    def _situation(self, request: Ints, donor: Rows, asked_at: Floats, distance: Floats) -> Situation:
         diary, requests = self.diary, self.requests
         stated = (requests.needed_by[request] - asked_at) / HOUR
         return Situation(
@@ -207,7 +209,7 @@ class _Life:
         settled = gave | failed | (outcome == Outcome.NO_SHOW) | (outcome == Outcome.LATE_CANCEL)
         diary.broke_last[s.donor[settled]] = outcome[settled] == Outcome.NO_SHOW
 
-    def _record(self, request: np.ndarray, s: Situation, deeds: Deeds) -> Contacts:
+    def _record(self, request: Ints, s: Situation, deeds: Deeds) -> Contacts:
         """Return what reaches the records: some outcomes are never entered."""
         lost = self.rng.random(len(s.donor)) < self.parameters.outcome_lost_share
         return Contacts(

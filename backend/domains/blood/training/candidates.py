@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from backend.domains.blood.features import PRIOR_COMMITMENTS, PRIOR_KEPT, RELIABILITY_FEATURES
-from backend.domains.blood.records import Flags, Floats
+from backend.domains.blood.records import Flags, Floats, Ints
 from backend.ml.metrics import log_loss
 
 THREADS: Final = 2  # part of the result: sums in another order differ in the last digit
@@ -124,9 +124,10 @@ def fit_beta_binomial(train: Sample) -> Candidate:
         kept = x[:, rate] * (x[:, count] + PRIOR_COMMITMENTS) - PRIOR_COMMITMENTS * PRIOR_KEPT
         return np.asarray((a + kept) / (a + b + x[:, count]))
 
-    found = minimize(
-        lambda theta: log_loss(train.y, posterior(*np.exp(theta), train.x)), np.log([3.0, 1.0]), method="Nelder-Mead"
-    )
+    def loss(theta: Floats) -> float:
+        return log_loss(train.y, posterior(float(np.exp(theta[0])), float(np.exp(theta[1])), train.x))
+
+    found = minimize(loss, np.log(np.array([3.0, 1.0])), method="Nelder-Mead")
     a, b = (float(value) for value in np.exp(found.x))
 
     def raw(x: Floats) -> Floats:
@@ -154,7 +155,7 @@ def fit_beta_binomial(train: Sample) -> Candidate:
     return Candidate("empirical-Bayes beta-binomial", "onnx", "model.onnx", graph, raw)
 
 
-def _graph(columns: int, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> bytes:  # type: ignore[type-arg]  # of any dtype
+def _graph(columns: int, nodes: list[onnx.NodeProto], constants: dict[str, Floats | Ints]) -> bytes:
     """Return an ONNX model from double `rows` (n, columns) to double `probability` (n, 1)."""
     graph = helper.make_graph(
         nodes,
@@ -165,4 +166,4 @@ def _graph(columns: int, nodes: list[onnx.NodeProto], constants: dict[str, np.nd
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -5,28 +5,22 @@ from backend.domains.blood.training.evaluation import Scores
 from backend.domains.blood.training.models import Trained
 
 USE = {
-    "donor_availability": (
-        "To say how likely a donor is to accept if asked now, beside each match.",
-        "Judging a person; deciding who is a donor; asking people who did not consent.",
-    ),
-    "donor_response_time": (
-        "To say how soon an answer may come, and how long to wait before asking more donors.",
-        "Promising a time to a patient or a ward.",
-    ),
-    "donor_reliability": (
-        "To say how likely a donor who accepted is to arrive, so that enough donors are asked.",
-        "Excluding, ranking publicly or penalising a donor; declining and medical deferrals never count here.",
-    ),
-    "donor_seeker_match": (
-        "To rank compatible, eligible donors for a request by the chance that they give before its deadline, and to say"
-        " how many to ask.",
-        "Compatibility and eligibility, which are rules and come first; replacing the blood centre's screening; blood"
-        " that is needed at once, which only stock can give.",
-    ),
+    "donor_availability": "To say how likely a donor is to accept if asked now, beside each match.",
+    "donor_response_time": "To say how soon an answer may come, and how long to wait before asking more donors.",
+    "donor_reliability": "To say how likely a donor who accepted is to arrive, so that enough donors are asked.",
+    "donor_seeker_match": "To rank compatible, eligible donors for a request, and to say how many of them to ask.",
 }
 
-LIMITS = """- **Trained and tested on a simulated world.** No public log of donor requests and answers exists. The numbers say how
-  well the method recovers the world it was given, not how well it will do among real people.
+OUT_OF_SCOPE = {
+    "donor_availability": "Judging a person; deciding who is a donor; asking people who did not consent.",
+    "donor_response_time": "Promising a time to a patient or a ward.",
+    "donor_reliability": "Excluding, publicly ranking or penalising a donor. Declining and deferrals never count here.",
+    "donor_seeker_match": """Compatibility and eligibility, which are rules and come first; replacing the blood centre's
+screening; blood that is needed at once, which only stock can give.""",
+}
+
+LIMITS = """- **Trained and tested on a simulated world.** No public log of donor requests and answers exists. The
+  numbers say how well the method recovers the world it was given, not how well it will do among real people.
 - Retrain on your own log before relying on a probability, and watch its calibration from the first week.
 - The oracle knows each donor's latent traits and each request's luck, so no model can reach it.
 - Donors whom nobody has asked yet are described by priors and their donations only.
@@ -35,13 +29,12 @@ LIMITS = """- **Trained and tested on a simulated world.** No public log of dono
 
 def card(trained: Trained, data: Dataset, *, seed: int) -> str:
     """Return the card as Markdown."""
-    purpose, out_of_scope = USE[trained.name]
     parts = [
         f"# {trained.name}, version 1",
         f"Output: {trained.output}. Weights: {trained.candidate.kind} ({trained.candidate.runtime}).",
         "> **Simulated data.** Everything below was measured in a simulated blood service (`docs/models.md`).",
-        f"## Intended use\n\n{purpose}",
-        f"## Out of scope\n\n{out_of_scope}",
+        f"## Intended use\n\n{USE[trained.name]}",
+        f"## Out of scope\n\n{OUT_OF_SCOPE[trained.name]}",
         _data_section(trained, data, seed),
         "## Choice on the validation slice (log-loss)\n\n"
         + _table([[k, f"{v:.4f}"] for k, v in trained.validation.items()]),
@@ -84,7 +77,8 @@ def _calibration_section(trained: Trained) -> str:
         f" ({inside['level']:.0%}, bootstrap by request). On the test slice, of 20 bins by score"
         f" {inside['true_mean_inside']:.0%} have their true mean probability inside and"
         f" {inside['observed_rate_inside']:.0%} their observed rate, which varies by itself; mean width"
-        f" {inside['mean_width']:.3f}. Requests differ by {trained.parameters['request_sd']} logits (sd) beyond the score."
+        f" {inside['mean_width']:.3f}."
+        f" Beyond the score, requests differ by {trained.parameters['request_sd']} logits (sd)."
     )
 
 

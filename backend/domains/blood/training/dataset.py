@@ -36,8 +36,7 @@ class Slice:
 
     def dates(self) -> tuple[str, str]:
         """Return the local dates of the first and last moment."""
-        zone = timezone(timedelta(seconds=IST_SECONDS))
-        return tuple(datetime.fromtimestamp(at, zone).date().isoformat() for at in (self.since, self.until))  # type: ignore[return-value]  # a generator of two
+        return _local_date(self.since), _local_date(self.until)
 
     def only(self, rows: Flags) -> Self:
         """Return the slice restricted to the contacts flagged in `rows` (contacts,)."""
@@ -61,7 +60,7 @@ class Dataset:
 
     @classmethod
     def build(cls, world: World, *, seed: int) -> Self:
-        """Derive labels and slices; asks of cancelled requests are left out, for their end says nothing of the donor."""
+        """Derive labels and slices, without the asks of cancelled requests: their end says nothing of the donor."""
         contacts, requests = world.contacts, world.requests
         history = History.build(donors=world.donors, donations=world.donations, contacts=contacts)
         request = np.searchsorted(requests.id, contacts.request)
@@ -106,8 +105,12 @@ class Dataset:
         )
 
 
+def _local_date(at: float) -> str:
+    return datetime.fromtimestamp(at, timezone(timedelta(seconds=IST_SECONDS))).date().isoformat()
+
+
 def _gave_before(history: History, contacts: Contacts, deadline: Floats) -> Flags:
-    """Return whether the donor gave between the ask and its deadline; donations are on record where outcomes got lost."""
+    """Return whether the donor gave between the ask and its deadline, on record even where the outcome got lost."""
     donor = contacts.donor
     before = history.donations.position(donor, contacts.asked_at)
     return np.asarray(history.donations.position(donor, np.nextafter(deadline, np.inf)) > before)

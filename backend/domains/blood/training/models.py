@@ -20,7 +20,7 @@ from backend.domains.blood.features import (
 )
 from backend.domains.blood.history import History
 from backend.domains.blood.horizons import HORIZON_HOURS
-from backend.domains.blood.records import Flags, Floats, Floats32, Outcome, Sex
+from backend.domains.blood.records import Codes, Flags, Floats, Floats32, Ints, Outcome, Sex
 from backend.domains.blood.training.candidates import (
     Candidate,
     Sample,
@@ -126,7 +126,7 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
     task = Task(data, match_features, MATCH_FEATURES, np.ones_like(data.accepted), data.donated_in_time)
     train, validation = task.sample("train"), task.sample("validation")
     monotone = tuple(MONOTONE.get(name, 0) for name in MATCH_FEATURES)
-    direct = fit_boosting(train, validation, seed=seed, trees=MATCH_TREES, monotone=monotone)
+    direct = fit_boosting(train, validation, seed=seed, trees=MATCH_TREES, monotone=monotone, rate=0.15)
     funnel = funnel_product(data, availability, reliability)
     in_funnel = log_loss(validation.y, funnel(task.slice("validation")))
     if in_funnel < log_loss(validation.y, direct.raw(validation.x)):
@@ -243,7 +243,7 @@ def funnel_product(data: Dataset, availability: Trained, reliability: Trained) -
     return product
 
 
-def _rate_by(group: np.ndarray, event: Flags, groups: int) -> Floats:  # type: ignore[type-arg]  # any integers
+def _rate_by(group: Codes | Ints, event: Flags, groups: int) -> Floats:
     rows = np.bincount(group, minlength=groups)
     return (np.bincount(group, weights=event, minlength=groups) + 1.0) / (rows + 1.0 / max(float(event.mean()), 0.01))
 

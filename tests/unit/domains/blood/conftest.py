@@ -1,10 +1,15 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from flask import Flask
 from numpy.typing import ArrayLike
 
+from backend.app import create_app
 from backend.domains.blood.records import GROUP_CODE, Donors, Sex
+from backend.extensions import Table, db
+from backend.settings import Settings
 
 # column: its type, and the value of donors who are adult, well and willing, in the middle of Kerala
 COLUMNS: dict[str, tuple[type[np.generic], float]] = {
@@ -34,3 +39,13 @@ def make_donors() -> Callable[..., Donors]:
         return Donors(id=np.arange(1, count + 1), **filled)
 
     return make
+
+
+@pytest.fixture
+def blood_app(tmp_path: Path) -> Iterator[Flask]:
+    """The whole application on an empty SQLite file, with the committed models."""
+    app = create_app(Settings(data_dir=tmp_path, log_level="ERROR", _env_file=None))
+    with app.app_context():
+        Table.metadata.create_all(db.engine)
+        yield app
+        db.engine.dispose()

@@ -1,0 +1,49 @@
+"""Measure matching, jobs and models on this machine: `python -m benchmarks [match] [jobs] [models]`.
+
+A run of all parts writes `benchmarks/RESULTS.md`; a run of some only prints.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.jobs import measure_jobs
+from benchmarks.match import YEARS, measure_match
+from benchmarks.models import measure_models
+from benchmarks.report import Table, page
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="match, jobs or models; all without any")
+    parser.add_argument("--largest", type=int, default=max(YEARS), metavar="N", help="donors at which matching stops")
+    options = parser.parse_args()
+    parts: dict[str, Callable[[], list[Table]]] = {
+        "match": lambda: measure_match(largest=options.largest),
+        "jobs": measure_jobs,
+        "models": measure_models,
+    }
+    unknown = set(options.parts) - set(parts)
+    if unknown:
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; one of {', '.join(parts)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave every block, so that nothing is left behind
+    started = time.monotonic()
+    tables = []
+    for name in options.parts or parts:
+        print(f"{name} …", flush=True)
+        tables += parts[name]()
+    arguments = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    text = page(tables, command=arguments)
+    print(f"\n{text}\n{time.monotonic() - started:.0f} s in all")
+    if not options.parts:
+        RESULTS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+import pytest
+from pydantic import ValidationError
+
+from backend.errors import SettingsError
+from backend.settings import DEVELOPMENT_SECRET, Environment, Settings, load_settings
+
+PRODUCTION = {
+    "environment": Environment.PRODUCTION,
+    "secret_key": "k" * 40,
+    "database_url": "postgresql://sanguine@db/sanguine",
+    "broker_url": "redis://valkey:6379/0",
+}
+
+
+def settings(**values):
+    return Settings(_env_file=None, **values)
+
+
+def test_development_needs_no_settings(tmp_path):
+    found = settings(data_dir=tmp_path)
+    assert found.sqlalchemy_url == f"sqlite:///{tmp_path}/sanguine.sqlite"
+    assert found.celery_broker_url == f"redis+socket://{tmp_path}/valkey.sock?virtual_host=0"
+
+
+def test_production_starts_with_everything_set():
+    assert settings(**PRODUCTION).sqlalchemy_url == PRODUCTION["database_url"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("secret_key", DEVELOPMENT_SECRET, "SANGUINE_SECRET_KEY"),
+        ("secret_key", "short", "SANGUINE_SECRET_KEY"),
+        ("database_url", "", "SANGUINE_DATABASE_URL"),
+        ("database_url", "sqlite:///x", "SANGUINE_DATABASE_URL"),
+        ("broker_url", "", "SANGUINE_BROKER_URL"),
+    ],
+)
+def test_production_refuses_defaults(name, value, named):
+    with pytest.raises(ValidationError, match=named):
+        settings(**(PRODUCTION | {name: value}))
+
+
+@pytest.mark.parametrize("zone", ["Asia/Atlantis", "", "../etc/passwd"])
+def test_an_unknown_time_zone_is_refused(zone):
+    with pytest.raises(ValidationError, match="time zone"):
+        settings(timezone=zone)
+
+
+def test_a_wrong_variable_is_named_without_its_value(monkeypatch):
+    monkeypatch.setenv("SANGUINE_LEASE_SECONDS", "a-secret-pasted-here")
+    load_settings.cache_clear()
+    try:
+        with pytest.raises(SettingsError, match="SANGUINE_LEASE_SECONDS") as refused:
+            load_settings()
+        assert "a-secret" not in str(refused.value)
+    finally:
+        load_settings.cache_clear()
