@@ -31,7 +31,7 @@ check: $(STAMPS)/dev ## check format, lint, types and import contracts, and run 
 	$(BIN)/python -m pytest tests/unit
 
 models: $(STAMPS)/train ## train the models again, into models_artifacts/
-	$(BIN)/python -m backend.domains.blood.training
+	$(BIN)/python -m backend.domains.blood.train
 
 bench: $(STAMPS)/dev ## measure the README's performance table
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
     SanguineError
     ├── SettingsError               the configuration cannot be used; the process does not start
+    ├── StackError                  a step or a process of `run.py` ended as it should not
     ├── InputError                  the caller must change something
     │   ├── ValidationFailed        fields of a request are wrong, each with its reason
     │   ├── NotFound                no such thing
@@ -33,6 +34,12 @@ class SettingsError(SanguineError):
     """The configuration cannot be used."""
 
     code = "bad_settings"
+
+
+class StackError(SanguineError):
+    """A step or a process of the stack ended as it should not; the message holds its last lines."""
+
+    code = "stack"
 
 
 class InputError(SanguineError):

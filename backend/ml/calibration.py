@@ -74,6 +74,7 @@ class IntervalCurve:
         score: Floats,
         outcome: Flags,
         group: Groups,
+        shift_sd: float,
         seed: int,
         level: float = 0.9,
         bins: int = 20,
@@ -81,7 +82,8 @@ class IntervalCurve:
     ) -> Self:
         """Bootstrap the observed rate of equally full score bins; whole groups are drawn, as their rows share luck.
 
-        Takes scores, outcomes and groups (n,) each; the curves are made non-decreasing in the score.
+        Takes scores, outcomes and groups (n,) each. All rates of a resample move together by N(0, `shift_sd`) logits,
+        since another period will not be like this one (`fit_period_sd`). The curves never fall as the score rises.
         """
         edges = np.unique(np.quantile(score, np.linspace(0.0, 1.0, bins + 1)))
         bins = max(len(edges) - 1, 1)
@@ -91,9 +93,11 @@ class IntervalCurve:
         cell = member * bins + bin_of
         rows = np.bincount(cell, minlength=groups * bins).reshape(groups, bins).astype(np.float64)
         events = np.bincount(cell, weights=outcome, minlength=groups * bins).reshape(groups, bins)
-        draws = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1.0 / groups), size=resamples)
+        rng = np.random.default_rng(seed)
+        draws = rng.multinomial(groups, np.full(groups, 1.0 / groups), size=resamples)
         # Half an event and one row more keep a bin without events from an interval of no width (Jeffreys).
         rates = (draws @ events + 0.5) / (draws @ rows + 1.0)
+        rates = expit(logit(rates) + shift_sd * rng.standard_normal((resamples, 1)))
         low, high = np.quantile(rates, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0)
         knots = np.bincount(bin_of, weights=score, minlength=bins) / np.bincount(bin_of, minlength=bins)
         return cls(
@@ -128,3 +132,19 @@ def fit_group_sd(*, probability: Floats, outcome: Flags, group: Groups, nodes: i
     bounds = [(-5.0, 5.0), (0.1, 5.0), (np.log(1e-3), np.log(5.0))]
     found = minimize(negative_log_likelihood, start, method="L-BFGS-B", bounds=bounds)
     return float(np.exp(found.x[2]))
+
+
+def fit_period_sd(*, probability: Floats, outcome: Flags, group: Groups, period: Groups) -> float:
+    """Return the standard deviation, in logits, between periods of outcomes that `probability` (n,) calls alike.
+
+    Moments after DerSimonian and Laird (1986): the spread of the periods' shifts less what chance alone would give,
+    with the rows of one `group` (n,) counted as one observation.
+    """
+    _, period_of = np.unique(period, return_inverse=True)
+    information = np.bincount(period_of, weights=probability * (1.0 - probability))
+    shift = np.bincount(period_of, weights=outcome - probability) / information
+    # A group that crosses the border of two periods counts in each.
+    cells, cell_of = np.unique(np.stack((period_of, group)), axis=1, return_inverse=True)
+    residual = np.bincount(cell_of, weights=outcome - probability)
+    by_chance = np.bincount(cells[0], weights=residual**2) / information**2
+    return float(np.sqrt(max(float(np.mean(shift**2) - np.mean(by_chance)), 0.0)))

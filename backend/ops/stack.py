@@ -14,11 +14,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backend.errors import SettingsError
+from backend.errors import SettingsError, StackError
 from backend.ops.options import StackSettings, temporary_options
 from backend.ops.ports import find_free, require_free
 from backend.ops.sample import match_sample, tabulate, wait_until_ready
-from backend.ops.supervision import TETHER, StackError, Supervision, last_lines
+from backend.ops.supervision import TETHER, Supervision, last_lines
 from backend.ops.valkey import server_command
 from backend.settings import PROJECT
 

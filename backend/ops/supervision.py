@@ -13,7 +13,7 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from backend.errors import SanguineError, SettingsError
+from backend.errors import SettingsError, StackError
 
 TETHER = [sys.executable, str(Path(__file__).with_name("tether.py"))]
 CONFIGURATION = Path(__file__).with_name("supervisord.conf")
@@ -21,12 +21,6 @@ START_SECONDS = 10.0
 STOP_SECONDS = 15.0  # supervisord kills what is left after 5 s: the programs first, then Valkey
 ENDED = {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
 LAST_LINES = 30
-
-
-class StackError(SanguineError):
-    """A step or a process of the stack ended as it should not; the message holds its last lines."""
-
-    code = "stack"
 
 
 class Supervision:

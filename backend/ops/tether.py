@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 def die_with_parent(number: signal.Signals) -> None:
     """Ask the kernel to send `number` to this process when its parent ends, in whatever way.
 
-    Linux only, nothing elsewhere. It survives exec and not fork: a child that forks has its own children call this.
+    Linux only, nothing elsewhere. It survives exec and not fork: gunicorn and Celery see to their own children.
 
     Raises:
         OSError: the kernel refused.

@@ -28,9 +28,9 @@ MODELS_DIR = Path(__file__).resolve().parents[3] / "models_artifacts"
 class Configuration:
     """What a training run depends on; the same configuration writes the same bytes."""
 
-    donors: int = 80_000
+    donors: int = 60_000
     seed: int = 20_260_701
-    years: float = 2.0
+    years: float = 3.0
 
 
 def train(configuration: Configuration, root: Path, *, progress: Progress) -> list[Trained]:

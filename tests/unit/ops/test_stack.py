@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from backend.errors import SettingsError
+from backend.errors import SettingsError, StackError
 from backend.ops.options import StackSettings, temporary_options
 from backend.ops.ports import find_free
 from backend.ops.stack import build_environment, run_step, running_stack, socket_folder
-from backend.ops.supervision import StackError
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import SettingsError
+from backend.errors import SettingsError, StackError
 from backend.ops import supervision
-from backend.ops.supervision import CONFIGURATION, LAST_LINES, StackError, Supervision, last_lines
+from backend.ops.supervision import CONFIGURATION, LAST_LINES, Supervision, last_lines
 
 PROGRAM = """
 [program:stand-in]

@@ -82,7 +82,7 @@ def fit_boosting(
     def raw(x: Floats) -> Floats:
         return np.asarray(served.predict(x, num_threads=THREADS))
 
-    return Candidate("LightGBM", "lightgbm", "model.txt", text.encode(), raw)
+    return Candidate(f"LightGBM, learning rate {rate:g}", "lightgbm", "model.txt", text.encode(), raw)
 
 
 def fit_logistic(train: Sample) -> Candidate:

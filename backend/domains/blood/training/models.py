@@ -19,7 +19,7 @@ from backend.domains.blood.features import (
     reliability_features,
 )
 from backend.domains.blood.history import History
-from backend.domains.blood.horizons import HORIZON_HOURS
+from backend.domains.blood.horizons import DAY, HORIZON_HOURS
 from backend.domains.blood.records import Codes, Flags, Floats, Floats32, Ints, Outcome, Sex
 from backend.domains.blood.training.candidates import (
     Candidate,
@@ -30,13 +30,21 @@ from backend.domains.blood.training.candidates import (
 )
 from backend.domains.blood.training.dataset import Dataset, Slice
 from backend.domains.blood.training.evaluation import Scores, by_group, interval_coverage, score
-from backend.ml.calibration import IntervalCurve, LogisticCalibration, fit_group_sd, fit_logistic_calibration
+from backend.ml.calibration import (
+    IntervalCurve,
+    LogisticCalibration,
+    fit_group_sd,
+    fit_logistic_calibration,
+    fit_period_sd,
+)
 from backend.ml.metrics import log_loss
 
 FeatureFunction = Callable[[History, Asks], FeatureMatrix]
 
 MONOTONE = {"distance_km": -1, "urgency": 1, "hours_until_needed": 1, "completion_rate": 1}
+PERIOD = 28.0 * DAY  # the times between which rates are seen to shift
 MATCH_TREES = 80  # scored for every candidate of every request, so few and small
+MATCH_RATES = (0.1, 0.15, 0.2)  # learning rates to choose from: few trees need larger steps
 OTHER_TREES = 200
 RFM = ("days_since_last_donation", "total_donations", "days_since_registered")
 """Recency, frequency and time since the first contact: what donor marketing ranks by."""
@@ -126,10 +134,13 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
     task = Task(data, match_features, MATCH_FEATURES, np.ones_like(data.accepted), data.donated_in_time)
     train, validation = task.sample("train"), task.sample("validation")
     monotone = tuple(MONOTONE.get(name, 0) for name in MATCH_FEATURES)
-    direct = fit_boosting(train, validation, seed=seed, trees=MATCH_TREES, monotone=monotone, rate=0.15)
+    direct = [
+        fit_boosting(train, validation, seed=seed, trees=MATCH_TREES, monotone=monotone, rate=rate)
+        for rate in MATCH_RATES
+    ]
     funnel = funnel_product(data, availability, reliability)
     in_funnel = log_loss(validation.y, funnel(task.slice("validation")))
-    if in_funnel < log_loss(validation.y, direct.raw(validation.x)):
+    if in_funnel < min(log_loss(validation.y, candidate.raw(validation.x)) for candidate in direct):
         raise WorseThanProductError(
             f"donor_seeker_match: the product of availability, reliability and screening has the lower log-loss"
             f" ({in_funnel:.4f}) on the validation slice; give the direct model more rows or trees"
@@ -140,7 +151,7 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
         task,
         name="donor_seeker_match",
         output="probability that the donor gives before the deadline when asked",
-        candidates=[direct],
+        candidates=direct,
         truth=data.world.truth.donated_in_time,
         others={
             "product of the funnel": funnel(task.slice("test")),
@@ -203,7 +214,9 @@ def _with_uncertainty(trained: Trained, task: Task, *, seed: int) -> Trained:
     sample = task.sample("calibration")
     request = task.data.world.contacts.request[part.rows]
     probability = trained.calibration.apply(trained.candidate.raw(sample.x))
-    interval = IntervalCurve.fit(score=probability, outcome=sample.y, group=request, seed=seed)
+    period = np.floor(task.data.asks.as_of[part.rows] / PERIOD).astype(np.int64)
+    shift = fit_period_sd(probability=probability, outcome=sample.y, group=request, period=period)
+    interval = IntervalCurve.fit(score=probability, outcome=sample.y, group=request, shift_sd=shift, seed=seed)
     spread = fit_group_sd(probability=probability, outcome=sample.y, group=request)
     test, rows = task.sample("test"), task.slice("test").rows
     parameters: dict[str, JsonValue] = {
@@ -214,6 +227,7 @@ def _with_uncertainty(trained: Trained, task: Task, *, seed: int) -> Trained:
             "high": [round(v, 6) for v in interval.high],
         },
         "request_sd": round(spread, 4),
+        "period_sd": round(shift, 4),
         "horizon_hours": {str(urgency): hours for urgency, hours in HORIZON_HOURS.items()},
     }
     inside = interval_coverage(
