@@ -2,6 +2,8 @@
 
 import click
 from flask import Flask
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from backend.domains.catalog import domains
 
@@ -14,10 +16,16 @@ def init_cli(app: Flask) -> None:
     @click.option("--seed", type=int, default=1, show_default=True, help="The same number gives the same data.")
     def _seed(donors: int, seed: int) -> None:
         """Fill an empty database with simulated data."""
-        for domain in domains():
-            if domain.seed is not None:
-                click.echo(domain.seed(donors=donors, seed=seed, progress=_report))
+        with _progress_bar() as bar:
+            task = bar.add_task("", total=1.0)
+
+            def show(fraction: float, note: str) -> None:
+                bar.update(task, completed=fraction, description=note)
+
+            done = [domain.seed(donors=donors, seed=seed, progress=show) for domain in domains() if domain.seed]
+        click.echo("\n".join(done))
 
 
-def _report(fraction: float, note: str) -> None:
-    click.echo(f"  {fraction:4.0%} {note}", err=True)
+def _progress_bar() -> Progress:
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -97,7 +97,7 @@ def tabulate(result: dict[str, Any]) -> Table:
 
 
 def _hours(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} h"  # None: an answer is less likely than not
+    return "-" if value is None else f"{value:.1f} h"
 
 
 def request(

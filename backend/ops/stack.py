@@ -91,7 +91,7 @@ def _bring_up(
     console.out("migrating the database …")
     run_step("db", "upgrade", environment=environment, log=logs / "migrate.log")
     console.out(f"seeding {settings.donors:,} simulated donors, if the database has none …")
-    run_step("seed", "--donors", str(settings.donors), environment=environment, log=logs / "seed.log")
+    run_step("seed", "--donors", str(settings.donors), environment=environment, log=logs / "seed.log", visible=True)
     since = datetime.now(UTC)
     start(*LATE)
     console.out("waiting for them to answer …")
@@ -104,16 +104,17 @@ def _bring_up(
     console.out(f"logs     {logs}\nready {settings.url}", highlight=False)
 
 
-def run_step(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
-    """Run a Flask command to its end.
+def run_step(*arguments: str, environment: Mapping[str, str], log: Path, visible: bool = False) -> None:
+    """Run a Flask command to its end; a visible one shows its progress, and its errors, on a terminal.
 
     Raises:
         StackError: it failed; the message ends with what it wrote last.
     """
     command = [*TETHER, "SIGKILL", sys.executable, "-m", "flask", "--app", "backend.app:create_app", *arguments]
+    errors = None if visible and sys.stderr.isatty() else subprocess.STDOUT
     with log.open("wb") as output:
         step = subprocess.run(  # noqa: S603 - our own command
-            command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+            command, cwd=PROJECT, env=environment, stdout=output, stderr=errors, check=False
         )
     if step.returncode:
         raise StackError(f"flask {arguments[0]} failed (exit status {step.returncode}); {last_lines(log)}")

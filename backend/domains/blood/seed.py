@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def seed(*, donors: int, seed: int, progress: Callable[[float, str], None]) -> s
     world = simulate(donors=donors, seed=seed, end=now.timestamp(), progress=progress)
     with transaction() as session:  # one transaction: a seed that was cut off leaves nothing behind
         for table, count, rows in _tables(world, now):
-            progress(0.0, f"storing {count:,} rows of {table.__tablename__}")
-            _insert(session, table, rows)
+            for stored in _insert(session, table, rows):
+                progress(stored / count, f"storing {count:,} rows of {table.__tablename__}")
             _move_sequence(session, table)
     return (
         f"stored {len(world.donors):,} simulated donors, {len(world.requests):,} requests, "
@@ -46,15 +47,12 @@ def _tables(world: World, now: datetime) -> Iterator[tuple[type[Table], int, Row
     yield ContactOutcome, len(world.contacts), _contacts(world, now)
 
 
-def _insert(session: Session, table: type[Table], rows: Rows) -> None:
-    chunk: list[dict[str, Any]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            session.execute(insert(table), chunk)
-            chunk = []
-    if chunk:
+def _insert(session: Session, table: type[Table], rows: Rows) -> Iterator[int]:
+    stored = 0
+    while chunk := list(islice(rows, CHUNK)):
         session.execute(insert(table), chunk)
+        stored += len(chunk)
+        yield stored
 
 
 def _move_sequence(session: Session, table: type[Table]) -> None:
