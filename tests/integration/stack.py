@@ -81,6 +81,12 @@ class Stack:
             *(str(BIN / "celery"), "-A", "celery_worker", "beat", "-s", str(self.root / "beat"), "--pidfile", ""),
         )
 
+    def start_flower(self) -> int:
+        port = free_port()
+        options = ("--address=127.0.0.1", f"--port={port}", "--read_only=True")
+        self.start("flower", str(BIN / "celery"), "-A", "celery_worker", "flower", *options)
+        return port
+
     def wait_ready(self, *, seconds: float = 40) -> None:
         def ready() -> bool:
             health = self.call("GET", "/api/ml/health/ready")
@@ -105,22 +111,37 @@ class Stack:
         return lambda: (self.root / f"{name}.log").read_text()[-3000:]
 
     def call(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, timeout: float = 30
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float = 30,
+        port: int | None = None,
     ) -> Answer:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
+            f"http://127.0.0.1:{port or self.port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **(headers or {})},
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
-                return Answer(response.status, dict(response.headers), json.loads(response.read()))
+                return Answer(response.status, dict(response.headers), read_body(response.read()))
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, dict(error.headers), json.loads(error.read()))
+                return Answer(error.code, dict(error.headers), read_body(error.read()))
         except (urllib.error.URLError, ConnectionError):
             return Answer(0, {}, None)
+
+
+def read_body(content: bytes) -> Any:
+    """JSON where it is JSON, text otherwise."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content.decode()
 
 
 def free_port() -> int:

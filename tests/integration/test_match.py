@@ -5,7 +5,7 @@ import itertools
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.integration.stack import Stack
+from tests.integration.stack import Stack, wait_until
 
 INLINE = {"blood_group": "B+", "latitude": 10.0, "longitude": 76.3, "urgency": 3, "units_required": 2}
 WAIT = {"Prefer": "wait=20"}
@@ -44,6 +44,7 @@ def test_donors_are_ranked_saved_and_refused_as_promised(running: Stack):
     urgency_never_lowers_a_score(running)
     nobody_compatible_is_a_success_with_a_reason(running)
     bad_input_is_refused_and_not_stored(running)
+    flower_shows_the_worker_and_the_kind_and_nobody_s_data(running)
 
 
 def ranked_by_probability(stack: Stack) -> None:
@@ -114,3 +115,18 @@ def bad_input_is_refused_and_not_stored(stack: Stack) -> None:
     problem(stack, {"request": INLINE, "request_id": 1}, 422, "")
     problem(stack, {"request": INLINE, "surprise": 1}, 422, "surprise")
     problem(stack, {"request": INLINE, "padding": "x" * 50_000_000}, 413)
+
+
+def flower_shows_the_worker_and_the_kind_and_nobody_s_data(stack: Stack) -> None:
+    port = stack.start_flower()
+
+    def page(path: str) -> str:
+        return str(stack.call("GET", path, port=port).body)
+
+    wait_until(lambda: "interactive@test" in page("/workers"), seconds=30, what=stack.tail("flower"))
+    job = match(stack, {"request": INLINE | {"latitude": 9.876543}})
+    table = "/tasks/datatable?draw=1&start=0&length=50&search[value]=&order[0][column]=0&order[0][dir]=desc"
+    table += "&columns[0][data]=received"
+    wait_until(lambda: job["id"] in page(table), seconds=15, what=lambda: page(table))
+    assert "blood.match" in page(table)
+    assert "9.876543" not in page(table)

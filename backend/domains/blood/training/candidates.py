@@ -48,6 +48,7 @@ def fit_boosting(
     trees: int,
     monotone: tuple[int, ...] | None = None,
     rate: float = 0.1,
+    column_share: float = 0.8,
 ) -> Candidate:
     """Fit gradient-boosted trees of 15 leaves on the log-loss; `validation` ends the growth.
 
@@ -59,7 +60,7 @@ def fit_boosting(
         "num_leaves": 15,
         "min_data_in_leaf": max(20, len(train.y) // 1000),
         "lambda_l2": 10.0,
-        "feature_fraction": 0.8,
+        "feature_fraction": column_share,
         "monotone_constraints": list(monotone) if monotone else None,
         "monotone_constraints_method": "advanced",
         "deterministic": True,
@@ -82,7 +83,9 @@ def fit_boosting(
     def raw(x: Floats) -> Floats:
         return np.asarray(served.predict(x, num_threads=THREADS))
 
-    return Candidate(f"LightGBM, learning rate {rate:g}", "lightgbm", "model.txt", text.encode(), raw)
+    return Candidate(
+        f"LightGBM, learning rate {rate:g}, column share {column_share:g}", "lightgbm", "model.txt", text.encode(), raw
+    )
 
 
 def fit_logistic(train: Sample) -> Candidate:

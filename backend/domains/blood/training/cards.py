@@ -31,7 +31,7 @@ def card(trained: Trained, data: Dataset, *, seed: int) -> str:
     """Return the card as Markdown."""
     parts = [
         f"# {trained.name}, version 1",
-        f"Output: {trained.output}. Weights: {trained.candidate.kind} ({trained.candidate.runtime}).",
+        f"Output: {trained.output}. Weights: {trained.candidate.kind}.",
         "> **Simulated data.** Everything below was measured in a simulated blood service (`docs/models.md`).",
         f"## Intended use\n\n{USE[trained.name]}",
         f"## Out of scope\n\n{OUT_OF_SCOPE[trained.name]}",
@@ -75,7 +75,8 @@ def _calibration_section(trained: Trained) -> str:
     return text + (
         f" The interval says: the rate at which donors with such a score give in time lies between low and high"
         f" ({inside['level']:.0%}, bootstrap by request, and"
-        f" shifts of {trained.parameters['period_sd']} logits (sd) between months). On the test slice, of 20 bins by score"
+        f" shifts of {trained.parameters['period_sd']} logits (sd) between months)."
+        f" On the test slice, of 20 bins by score"
         f" {inside['true_mean_inside']:.0%} have their true mean probability inside and"
         f" {inside['observed_rate_inside']:.0%} their observed rate, which varies by itself; mean width"
         f" {inside['mean_width']:.3f}."

@@ -45,6 +45,7 @@ MONOTONE = {"distance_km": -1, "urgency": 1, "hours_until_needed": 1, "completio
 PERIOD = 28.0 * DAY  # the times between which rates are seen to shift
 MATCH_TREES = 80  # scored for every candidate of every request, so few and small
 MATCH_RATES = (0.1, 0.15, 0.2)  # learning rates to choose from: few trees need larger steps
+MATCH_COLUMN_SHARES = (0.6, 0.8, 1.0)  # shares of the columns a tree may use, to choose from
 OTHER_TREES = 200
 RFM = ("days_since_last_donation", "total_donations", "days_since_registered")
 """Recency, frequency and time since the first contact: what donor marketing ranks by."""
@@ -135,8 +136,9 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
     train, validation = task.sample("train"), task.sample("validation")
     monotone = tuple(MONOTONE.get(name, 0) for name in MATCH_FEATURES)
     direct = [
-        fit_boosting(train, validation, seed=seed, trees=MATCH_TREES, monotone=monotone, rate=rate)
+        fit_boosting(train, validation, seed=seed, trees=MATCH_TREES, monotone=monotone, rate=rate, column_share=share)
         for rate in MATCH_RATES
+        for share in MATCH_COLUMN_SHARES
     ]
     funnel = funnel_product(data, availability, reliability)
     in_funnel = log_loss(validation.y, funnel(task.slice("validation")))
