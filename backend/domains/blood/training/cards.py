@@ -75,7 +75,7 @@ def _calibration_section(trained: Trained) -> str:
     return text + (
         f" The interval says: the rate at which donors with such a score give in time lies between low and high"
         f" ({inside['level']:.0%}, bootstrap by request, and"
-        f" shifts of {trained.parameters['period_sd']} logits (sd) between months)."
+        f" shifts of {trained.parameters['period_sd']} logits (sd), by which the calibration slice's months missed the earlier training)."
         f" On the test slice, of 20 bins by score"
         f" {inside['true_mean_inside']:.0%} have their true mean probability inside and"
         f" {inside['observed_rate_inside']:.0%} their observed rate, which varies by itself; mean width"

@@ -147,7 +147,6 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
             f"donor_seeker_match: the product of availability, reliability and screening has the lower log-loss"
             f" ({in_funnel:.4f}) on the validation slice; give the direct model more rows or trees"
         )
-    test = task.sample("test").x
     distance, rfm = _on_columns(train, ("distance_km",)), _on_columns(train, RFM)
     trained = finish(
         task,
@@ -156,9 +155,9 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
         candidates=direct,
         truth=data.world.truth.donated_in_time,
         others={
-            "product of the funnel": funnel(task.slice("test")),
-            "nearest eligible (logistic on distance)": distance(test),
-            "recency, frequency, tenure (logistic)": rfm(test),
+            "product of the funnel": lambda part: funnel(task.slice(part)),
+            "nearest eligible (logistic on distance)": lambda part: distance(task.sample(part).x),
+            "recency, frequency, tenure (logistic)": lambda part: rfm(task.sample(part).x),
         },
     )
     trained.validation["product of the funnel"] = round(in_funnel, 6)
@@ -172,19 +171,27 @@ def finish(
     output: str,
     candidates: list[Candidate],
     truth: Floats32,
-    others: dict[str, Floats] | None = None,
+    others: dict[str, Callable[[str], Floats]] | None = None,
 ) -> Trained:
-    """Choose the candidate on the validation slice, calibrate it on the next, and judge it once on the last."""
+    """Choose the candidate on the validation slice, calibrate it on the next, and judge it once on the last.
+
+    `others` predict a slice by its name; they are calibrated alike, so that the comparison is fair.
+    """
     validation, calibration, test = (task.sample(part) for part in ("validation", "calibration", "test"))
     losses = {c.kind: round(log_loss(validation.y, c.raw(validation.x)), 6) for c in candidates}
     chosen = min(candidates, key=lambda c: losses[c.kind])
     fitted = fit_logistic_calibration(probability=chosen.raw(calibration.x), outcome=calibration.y)
     probability = fitted.apply(chosen.raw(test.x))
+
+    def calibrated(raw: Callable[[str], Floats]) -> Floats:
+        line = fit_logistic_calibration(probability=raw("calibration"), outcome=calibration.y)
+        return line.apply(raw("test"))
+
     rows = task.slice("test").rows
     predictors = {
         "model": probability,
         "oracle": truth[rows].astype(np.float64),
-        **(others or {}),
+        **{who: calibrated(raw) for who, raw in (others or {}).items()},
         "base rate": np.full(len(test.y), task.label[task.slice("train").rows].mean()),
     }
     request = task.data.world.contacts.request[rows]
@@ -215,9 +222,11 @@ def _with_uncertainty(trained: Trained, task: Task, *, seed: int) -> Trained:
     part = task.slice("calibration")
     sample = task.sample("calibration")
     request = task.data.world.contacts.request[part.rows]
-    probability = trained.calibration.apply(trained.candidate.raw(sample.x))
+    raw = trained.candidate.raw(sample.x)
+    probability = trained.calibration.apply(raw)
     period = np.floor(task.data.asks.as_of[part.rows] / PERIOD).astype(np.int64)
-    shift = fit_period_sd(probability=probability, outcome=sample.y, group=request, period=period)
+    # Of the output before calibration, which met these months unseen, as the served model will meet those to come.
+    shift = fit_period_sd(probability=raw, outcome=sample.y, group=request, period=period)
     interval = IntervalCurve.fit(score=probability, outcome=sample.y, group=request, shift_sd=shift, seed=seed)
     spread = fit_group_sd(probability=probability, outcome=sample.y, group=request)
     test, rows = task.sample("test"), task.slice("test").rows
