@@ -135,7 +135,7 @@ def fit_group_sd(*, probability: Floats, outcome: Flags, group: Groups, nodes: i
 
 
 def fit_period_sd(*, probability: Floats, outcome: Flags, group: Groups, period: Groups) -> float:
-    """Return the standard deviation, in logits, between periods of outcomes that `probability` (n,) calls alike.
+    """Return by how much, in logits (root mean square), periods miss what `probability` (n,) says of them.
 
     Moments after DerSimonian and Laird (1986): the spread of the periods' shifts less what chance alone would give,
     with the rows of one `group` (n,) counted as one observation.

@@ -38,7 +38,8 @@ def card(trained: Trained, data: Dataset, *, seed: int) -> str:
         _data_section(trained, data, seed),
         "## Choice on the validation slice (log-loss)\n\n"
         + _table([[k, f"{v:.4f}"] for k, v in trained.validation.items()]),
-        "## Test slice, donors never seen before\n\n" + _scores(trained.test),
+        "## Test slice, donors never seen before\n\nThe baselines are calibrated like the model.\n\n"
+        + _scores(trained.test),
         _calibration_section(trained),
         "## By urgency, blood group and sex\n\nGroups with fewer than 200 rows are left out."
         + (" Answer within 4 h." if trained.name == "donor_response_time" else "")
@@ -74,13 +75,12 @@ def _calibration_section(trained: Trained) -> str:
     inside = trained.interval
     return text + (
         f" The interval says: the rate at which donors with such a score give in time lies between low and high"
-        f" ({inside['level']:.0%}, bootstrap by request, and"
-        f" shifts of {trained.parameters['period_sd']} logits (sd), by which the calibration slice's months missed the earlier training)."
-        f" On the test slice, of 20 bins by score"
-        f" {inside['true_mean_inside']:.0%} have their true mean probability inside and"
-        f" {inside['observed_rate_inside']:.0%} their observed rate, which varies by itself; mean width"
-        f" {inside['mean_width']:.3f}."
-        f" Beyond the score, requests differ by {trained.parameters['request_sd']} logits (sd)."
+        f" ({inside['level']:.0%}). It comes from a bootstrap by request, widened by"
+        f" {trained.parameters['period_sd']} logits (sd), by which the months of the calibration slice missed what a"
+        f" model trained before them said. On the test slice, of 20 bins by score {inside['true_mean_inside']:.0%} have"
+        f" their true mean probability inside and {inside['observed_rate_inside']:.0%} their observed rate, which varies"
+        f" by itself; mean width {inside['mean_width']:.3f}. Beyond the score, requests differ by"
+        f" {trained.parameters['request_sd']} logits (sd)."
     )
 
 

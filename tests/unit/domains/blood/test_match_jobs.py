@@ -156,7 +156,9 @@ def test_bombay_patients_get_bombay_donors_only(service):
 def test_saved_predictions_are_read_back_as_they_were_answered(service):
     with transaction(read_only=True) as session:
         request_id = session.scalars(
-            select(BloodRequest.id).where(BloodRequest.cancelled_at.is_(None), BloodRequest.needed_by.is_(None)).limit(1)
+            select(BloodRequest.id)
+            .where(BloodRequest.cancelled_at.is_(None), BloodRequest.needed_by.is_(None))
+            .limit(1)
         ).one()
     context = a_context(service)
     asked = MatchRequest(request_id=request_id, top_k=4, radius_km=200, save_predictions=True)
@@ -172,7 +174,9 @@ def test_an_unknown_or_cancelled_request_is_not_found_before_anything_is_stored(
     with pytest.raises(NotFound):
         check_match(MatchRequest(request_id=10**9))
     with transaction(read_only=True) as session:
-        cancelled = session.scalars(select(BloodRequest.id).where(BloodRequest.cancelled_at.is_not(None)).limit(1)).one()
+        cancelled = session.scalars(
+            select(BloodRequest.id).where(BloodRequest.cancelled_at.is_not(None)).limit(1)
+        ).one()
     with pytest.raises(NotFound):
         check_match(MatchRequest(request_id=cancelled))
 
