@@ -105,7 +105,7 @@ class AskPlan(BaseModel):
     """How many of the ranked donors to ask."""
 
     donors: int = Field(
-        description="Ask this many from the top; all that were considered, at most 2,000, when the target is not reached."
+        description="Ask this many from the top; all considered, at most 2,000, when the target is not reached."
     )
     pool: int = Field(description="Donors that could be asked.")
     probability: Probability = Field(description="P(at least units_required donations in time) when they are asked.")

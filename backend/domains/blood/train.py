@@ -13,7 +13,13 @@ from backend.domains.blood.simulate.world import Progress
 from backend.domains.blood.training.cards import card
 from backend.domains.blood.training.dataset import Dataset
 from backend.domains.blood.training.evaluation import as_json
-from backend.domains.blood.training.models import Trained, train_availability, train_match, train_reliability
+from backend.domains.blood.training.models import (
+    Trained,
+    refuse_worse_than_product,
+    train_availability,
+    train_match,
+    train_reliability,
+)
 from backend.domains.blood.training.response_time import train_response_time
 from backend.inference.manifest import Calibration, Column, Golden, Manifest, Training, write_version
 
@@ -33,8 +39,8 @@ class Configuration:
     years: float = 3.0
 
 
-def train(configuration: Configuration, root: Path, *, progress: Progress) -> list[Trained]:
-    """Simulate, train all four models and write them under `root`; `progress` hears of each stage."""
+def train(configuration: Configuration, *, progress: Progress) -> tuple[Dataset, list[Trained]]:
+    """Simulate the data and train all four models; `progress` hears of each stage."""
     seed = configuration.seed
 
     def simulating(fraction: float, stage: str) -> None:
@@ -52,11 +58,13 @@ def train(configuration: Configuration, root: Path, *, progress: Progress) -> li
     progress(0.80, _headline(reliability))
     match = train_match(data, seed=seed, availability=availability, reliability=reliability)
     progress(0.95, _headline(match))
-    models = [availability, response, reliability, match]
+    return data, [availability, response, reliability, match]
+
+
+def write(root: Path, data: Dataset, models: list[Trained], *, seed: int) -> None:
+    """Write each model to `root/<name>/<version>/`, enter it in the catalogue, and put its card beside it."""
     for trained in models:
-        write_version(root, manifest_of(trained, world, seed=seed), _contents(trained, data, seed=seed))
-    progress(1.0, f"four models written to {root}")
-    return models
+        write_version(root, manifest_of(trained, data.world, seed=seed), _contents(trained, data, seed=seed))
 
 
 def manifest_of(trained: Trained, world: World, *, seed: int) -> Manifest:
@@ -115,7 +123,11 @@ def main() -> None:
     def tell(fraction: float, stage: str) -> None:
         sys.stderr.write(f"{fraction:4.0%}  {stage}\n")
 
-    train(Configuration(), arguments.output, progress=tell)
+    configuration = Configuration()
+    data, models = train(configuration, progress=tell)
+    refuse_worse_than_product(models[-1])
+    write(arguments.output, data, models, seed=configuration.seed)
+    tell(1.0, f"four models written to {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ def _calibration_section(trained: Trained) -> str:
         f" ({inside['level']:.0%}). It comes from a bootstrap by request, widened by"
         f" {trained.parameters['period_sd']} logits (sd), by which the months of the calibration slice missed what a"
         f" model trained before them said. On the test slice, of 20 bins by score {inside['true_mean_inside']:.0%} have"
-        f" their true mean probability inside and {inside['observed_rate_inside']:.0%} their observed rate, which varies"
-        f" by itself; mean width {inside['mean_width']:.3f}. Beyond the score, requests differ by"
+        f" their true mean probability inside and {inside['observed_rate_inside']:.0%} their observed rate, which"
+        f" varies by itself; mean width {inside['mean_width']:.3f}. Beyond the score, requests differ by"
         f" {trained.parameters['request_sd']} logits (sd)."
     )
 

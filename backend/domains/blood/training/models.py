@@ -47,6 +47,7 @@ MATCH_TREES = 80  # scored for every candidate of every request, so few and smal
 MATCH_RATES = (0.1, 0.15, 0.2)  # learning rates to choose from: few trees need larger steps
 MATCH_COLUMN_SHARES = (0.6, 0.8, 1.0)  # shares of the columns a tree may use, to choose from
 OTHER_TREES = 200
+PRODUCT = "product of the funnel"
 RFM = ("days_since_last_donation", "total_donations", "days_since_registered")
 """Recency, frequency and time since the first contact: what donor marketing ranks by."""
 
@@ -127,11 +128,7 @@ def train_reliability(data: Dataset, *, seed: int) -> Trained:
 
 
 def train_match(data: Dataset, *, seed: int, availability: Trained, reliability: Trained) -> Trained:
-    """Train P(donation in time | asked) on raw columns.
-
-    Raises:
-        WorseThanProductError: the product of the funnel's models has the lower log-loss on the validation slice.
-    """
+    """Train P(donation in time | asked) on raw columns, and compare it with the product of the funnel's models."""
     task = Task(data, match_features, MATCH_FEATURES, np.ones_like(data.accepted), data.donated_in_time)
     train, validation = task.sample("train"), task.sample("validation")
     monotone = tuple(MONOTONE.get(name, 0) for name in MATCH_FEATURES)
@@ -141,12 +138,6 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
         for share in MATCH_COLUMN_SHARES
     ]
     funnel = funnel_product(data, availability, reliability)
-    in_funnel = log_loss(validation.y, funnel(task.slice("validation")))
-    if in_funnel < min(log_loss(validation.y, candidate.raw(validation.x)) for candidate in direct):
-        raise WorseThanProductError(
-            f"donor_seeker_match: the product of availability, reliability and screening has the lower log-loss"
-            f" ({in_funnel:.4f}) on the validation slice; give the direct model more rows or trees"
-        )
     distance, rfm = _on_columns(train, ("distance_km",)), _on_columns(train, RFM)
     trained = finish(
         task,
@@ -155,13 +146,27 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
         candidates=direct,
         truth=data.world.truth.donated_in_time,
         others={
-            "product of the funnel": lambda part: funnel(task.slice(part)),
+            PRODUCT: lambda part: funnel(task.slice(part)),
             "nearest eligible (logistic on distance)": lambda part: distance(task.sample(part).x),
             "recency, frequency, tenure (logistic)": lambda part: rfm(task.sample(part).x),
         },
     )
-    trained.validation["product of the funnel"] = round(in_funnel, 6)
+    trained.validation[PRODUCT] = round(log_loss(validation.y, funnel(task.slice("validation"))), 6)
     return _with_uncertainty(trained, task, seed=seed)
+
+
+def refuse_worse_than_product(match: Trained) -> None:
+    """Check that the model that is served for matching is no worse than the funnel it replaces.
+
+    Raises:
+        WorseThanProductError: the product has the lower log-loss on the validation slice.
+    """
+    direct = match.validation[match.candidate.kind]
+    if match.validation[PRODUCT] < direct:
+        raise WorseThanProductError(
+            f"{match.name}: log-loss {direct:.4f} on the validation slice, but {match.validation[PRODUCT]:.4f} for the"
+            " product of availability, reliability and screening; nothing was written. Give it more rows or trees."
+        )
 
 
 def finish(
