@@ -4,6 +4,7 @@ A run of all parts writes `benchmarks/RESULTS.md`; a run of some only prints.
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -33,13 +34,14 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; one of {', '.join(parts)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave every block, so that nothing is left behind
+    busy = os.getloadavg()[0]
     started = time.monotonic()
     tables = []
     for name in options.parts or parts:
         print(f"{name} …", flush=True)
         tables += parts[name]()
     arguments = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    text = page(tables, command=arguments)
+    text = page(tables, command=arguments, busy=busy)
     print(f"\n{text}\n{time.monotonic() - started:.0f} s in all")
     if not options.parts:
         RESULTS.write_text(text, encoding="utf-8")

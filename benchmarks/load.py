@@ -1,4 +1,4 @@
-"""Many clients in one process: `python -m benchmarks.load SYSTEM SECONDS CLIENTS …` prints one JSON object per CLIENTS."""
+"""Many clients in one process: `python -m benchmarks.load SYSTEM SECONDS CLIENTS …`, one JSON object per CLIENTS."""
 
 import json
 import sys

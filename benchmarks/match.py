@@ -16,6 +16,21 @@ from benchmarks.requests import match_bodies
 YEARS = {10_000: 2.0, 100_000: 2.0, 1_000_000: 0.1}
 """Years with requests, by donors: storing two years of a million donors' events would take a quarter of an hour."""
 
+NOTES = (
+    (
+        f"{REQUESTS} different requests {ROUNDS} times over, after {WARM_UP} others: all groups and urgencies, places "
+        "drawn by population; radius and number of matches follow from urgency and units."
+    ),
+    (
+        "Handler: the job's function alone, in one process. HTTP: POST with `Prefer: wait=10` by one client, through "
+        "gunicorn, Valkey and a Celery worker with four threads; the database is SQLite."
+    ),
+    (
+        "Donors are simulated; years: how long requests, asks and answers are on record. The worker's memory is that "
+        "after these requests, with all models."
+    ),
+)
+
 
 def measure_match(*, largest: int) -> list[Table]:
     """Measure with each number of donors up to `largest`."""
@@ -23,18 +38,20 @@ def measure_match(*, largest: int) -> list[Table]:
         Table(
             title="Match: rank the donors for a request",
             columns=(
-                *("donors", "years", "rows stored", "candidates scored", "handler p50", "handler p95", "HTTP p50"),
+                *(
+                    "donors",
+                    "years",
+                    "rows stored",
+                    "scored p50",
+                    "scored p95",
+                    "handler p50",
+                    "handler p95",
+                    "HTTP p50",
+                ),
                 *("HTTP p95", "donors read in, s", "worker RSS, MB", "worker PSS, MB"),
             ),
             rows=[_row(donors, years) for donors, years in YEARS.items() if donors <= largest],
-            notes=(
-                f"{REQUESTS} different requests {ROUNDS} times over, after {WARM_UP} others: all groups and urgencies, "
-                "places drawn by population; radius and number of matches by urgency and units.",
-                "Handler: the job's function alone, in one process. HTTP: POST with `Prefer: wait=10` by one client, "
-                "through gunicorn, Valkey and a Celery worker with four threads; database SQLite.",
-                "Donors are simulated; years: how long requests, asks and answers are on record. The worker's memory is "
-                "that after these requests, models included.",
-            ),
+            notes=NOTES,
         )
     ]
 
@@ -53,7 +70,7 @@ def _row(donors: int, years: float) -> tuple[str, ...]:
         f"{donors:,}",
         f"{years:g}",
         f"{rows:,}",
-        f"{np.median(handler['candidates']):,.0f}",
+        *(f"{np.percentile(handler['candidates'], percent):,.0f}" for percent in (50, 95)),
         *_figures(handler["milliseconds"]),
         *_figures(http),
         f"{handler['load_seconds']:.1f}",

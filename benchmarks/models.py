@@ -26,7 +26,7 @@ def measure_models() -> list[Table]:
                 (
                     model,
                     artifact.manifest.runtime,
-                    f"{len(artifact.weights) / 1024:,.0f}",
+                    f"{len(artifact.weights) / 1024:,.1f}",
                     f"{1_000.0 * median(one['load'] for one in seconds):.1f}",
                     f"{1_000.0 * median(one['import'] for one in seconds):.0f}",
                 )
@@ -35,6 +35,10 @@ def measure_models() -> list[Table]:
         installation.start_broker()
         installation.start_interactive()
         resident, proportional = installation.memory("interactive")
+    weight = (
+        f"The interactive worker with all {len(rows)} models and no donors: {resident:,.0f} MB resident (RSS), "
+        f"{proportional:,.0f} MB proportional (PSS); with donors, see the table of matches."
+    )
     return [
         Table(
             title="Models: loading and memory",
@@ -42,8 +46,7 @@ def measure_models() -> list[Table]:
             rows=rows,
             notes=(
                 f"Medians of {ROUNDS} fresh processes. Load: verify the digests, parse, reproduce the golden rows.",
-                f"The interactive worker with all {len(rows)} models and no donors: {resident:,.0f} MB resident (RSS), "
-                f"{proportional:,.0f} MB proportional (PSS); with donors, see the table of matches.",
+                weight,
             ),
         )
     ]

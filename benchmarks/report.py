@@ -29,16 +29,16 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
-def page(tables: Iterable[Table], *, command: str) -> str:
-    """Return the whole page: how it was made, where, and the tables."""
+def page(tables: Iterable[Table], *, command: str, busy: float) -> str:
+    """Return the whole page: how it was made, where, and the tables; `busy` is the load average before the run."""
     head = [
         "# Measured performance",
         "",
         f"Written by `{command}`; do not edit. {machine()}",
         "",
-        "Latencies are milliseconds. The load generator runs on the same cores as what it measures. Medians of all",
-        "calls or of the rounds named; ratios are taken within a round, because the machine's speed changes between",
-        "rounds.",
+        "Latencies are milliseconds. The load generator runs on the same cores as what it measures. Ratios are taken",
+        f"within a round, because the machine's speed changes between rounds. Load average before the run: {busy:.1f}",
+        "(anything near the number of cores means that other programs slowed the measurements).",
         "",
     ]
     return "\n".join(head) + "\n" + "\n".join(table.markdown() for table in tables)

@@ -7,20 +7,10 @@ from scipy.special import expit
 from backend.ml.calibration import (
     IntervalCurve,
     LogisticCalibration,
-    fit_group_sd,
     fit_logistic_calibration,
-    fit_period_sd,
     logit,
 )
-
-
-def asks(seed: int, *, requests: int, each: int, request_sd: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (n,), outcomes that share a shock within each request, and the requests."""
-    rng = np.random.default_rng(seed)
-    request = np.repeat(np.arange(requests), each)
-    score = expit(rng.normal(-2.0, 1.0, len(request)))
-    shock = request_sd * rng.standard_normal(requests)
-    return score, rng.random(len(request)) < expit(logit(score) + shock[request]), request
+from tests.unit.ml.conftest import asks
 
 
 @given(st.floats(0.3, 3.0), st.floats(-2.0, 2.0))
@@ -74,11 +64,16 @@ def test_shifts_between_periods_make_the_interval_wider() -> None:
     assert np.subtract(shifting.high, shifting.low).mean() > np.subtract(steady.high, steady.low).mean()
 
 
-def test_an_interval_stays_flat_beyond_the_scores_it_has_seen() -> None:
+def test_an_interval_moves_on_with_scores_beyond_those_it_has_seen() -> None:
     curve = IntervalCurve(level=0.9, scores=(0.1, 0.2), low=(0.05, 0.15), high=(0.2, 0.3))
-    low, high = curve.at(np.array([0.0, 0.15, 1.0]))
+    low, high = curve.at(np.array([0.1, 0.15, 0.2]))
     assert low.tolist() == pytest.approx([0.05, 0.10, 0.15])
     assert high.tolist() == pytest.approx([0.20, 0.25, 0.30])
+    beyond = np.array([0.01, 0.5, 0.9])
+    low, high = curve.at(beyond)
+    assert ((low < beyond) & (beyond < high)).all()
+    assert (np.diff(low) > 0).all()
+    assert logit(high[2:]) - logit(beyond[2:]) == pytest.approx(logit(np.array([0.3])) - logit(np.array([0.2])))
 
 
 def test_scores_that_are_all_alike_get_one_interval() -> None:
@@ -86,24 +81,3 @@ def test_scores_that_are_all_alike_get_one_interval() -> None:
     curve = IntervalCurve.fit(score=np.full(200, 0.3), outcome=outcome, group=np.arange(200), shift_sd=0.0, seed=0)
     low, high = curve.at(np.array([0.3]))
     assert low[0] < 0.25 < high[0]
-
-
-@pytest.mark.parametrize("request_sd", [0.0, 0.5, 1.0])
-def test_the_spread_between_requests_is_recovered(request_sd: float) -> None:
-    score, outcome, request = asks(5, requests=1500, each=15, request_sd=request_sd)
-    found = fit_group_sd(probability=score, outcome=outcome, group=request)
-    assert found == pytest.approx(request_sd, abs=0.15)
-
-
-@pytest.mark.parametrize("period_sd", [0.0, 0.3])
-def test_the_spread_between_periods_is_recovered_beside_that_between_requests(period_sd: float) -> None:
-    rng = np.random.default_rng(6)
-    period = np.repeat(np.arange(40), 1500)
-    request = np.arange(len(period)) // 15
-    score = expit(rng.normal(-2.0, 1.0, len(period)))
-    shift = period_sd * rng.standard_normal(40)[period] + 0.5 * rng.standard_normal(request.max() + 1)[request]
-    outcome = rng.random(len(period)) < expit(logit(score) + shift)
-    # The shock of the requests alone moves the marginal rate, so the score is calibrated first.
-    calibrated = fit_logistic_calibration(probability=score, outcome=outcome).apply(score)
-    found = fit_period_sd(probability=calibrated, outcome=outcome, group=request, period=period)
-    assert found == pytest.approx(period_sd, abs=0.09)

@@ -62,7 +62,7 @@ class WorldParameters:
     asleep_share: float = 0.60  # asked at night, starts to think at 7 h: assumption
 
     # Commitment: accepted, then arrives or not
-    keep_base: float = 1.45  # with the latent's spread about 74 % arrive; NHS: 10 % no-show, 25 % late cancellation
+    keep_base: float = 1.45  # with the latent's spread about 80 % arrive; NHS: 10 % no-show, 25 % late cancellation
     keep_per_urgency: float = 0.20  # per level: assumption
     keep_per_km: float = -0.015  # lapse rises with each km; size is an assumption
     no_show_share: float = 0.29  # of broken commitments; NHS 10 / 35

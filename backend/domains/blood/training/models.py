@@ -33,10 +33,9 @@ from backend.domains.blood.training.evaluation import Scores, by_group, interval
 from backend.ml.calibration import (
     IntervalCurve,
     LogisticCalibration,
-    fit_group_sd,
     fit_logistic_calibration,
-    fit_period_sd,
 )
+from backend.ml.group_effects import fit_group_sd, fit_period_sd
 from backend.ml.metrics import log_loss
 
 FeatureFunction = Callable[[History, Asks], FeatureMatrix]

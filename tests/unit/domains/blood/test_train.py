@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from backend.inference.manifest import Manifest
 from backend.inference.runtimes import runtime_class
 from backend.ml.metrics import auc
 
-TINY = Configuration(donors=3000, seed=7, years=1.0)
+TINY = Configuration(donors=4000, seed=7, years=1.5)
 NAMES = ("donor_availability", "donor_response_time", "donor_reliability", "donor_seeker_match")
 Run = tuple[Dataset, dict[str, Trained]]
 
@@ -118,7 +119,7 @@ def test_the_match_score_moves_one_way_with(run: Run, column: str, values: np.nd
 def test_slices_follow_one_another_and_share_no_donor_with_the_test(run: Run) -> None:
     data, _ = run
     contacts, slices = data.world.contacts, list(data.slices.values())
-    for earlier, later in zip(slices, slices[1:], strict=False):
+    for earlier, later in pairwise(slices):
         assert contacts.asked_at[earlier.rows].max() < contacts.asked_at[later.rows].min()
     test = set(contacts.donor[data.slices["test"].rows].tolist())
     for name in ("train", "validation", "calibration"):
