@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from backend.extensions import Table, transaction
 from backend.jobs.clock import utc_now
 
 CHUNK = 20_000  # rows of one INSERT
+OPEN_REQUEST = 1  # id of a request that is open, for whoever tries the API; the simulated ones follow it
 
 Rows = Iterator[dict[str, Any]]
 
@@ -36,13 +37,13 @@ def seed(*, donors: int, seed: int, progress: Callable[[float, str], None]) -> s
             _move_sequence(session, table)
     return (
         f"stored {len(world.donors):,} simulated donors, {len(world.requests):,} requests, "
-        f"{len(world.donations):,} donations and {len(world.contacts):,} contacts"
+        f"{len(world.donations):,} donations and {len(world.contacts):,} contacts; request {OPEN_REQUEST} is open"
     )
 
 
 def _tables(world: World, now: datetime) -> Iterator[tuple[type[Table], int, Rows]]:
     yield Donor, len(world.donors), _donors(world, now)
-    yield BloodRequest, len(world.requests), _requests(world, now)
+    yield BloodRequest, 1 + len(world.requests), chain([_open_request(now)], _requests(world, now))
     yield Donation, len(world.donations), _donations(world, now)
     yield ContactOutcome, len(world.contacts), _contacts(world, now)
 
@@ -85,11 +86,18 @@ def _donors(world: World, now: datetime) -> Rows:
         }
 
 
+def _open_request(now: datetime) -> dict[str, Any]:
+    kochi = {"district": "Ernakulam", "latitude": 9.97, "longitude": 76.28}
+    need = {"blood_group": "B+", "component": "red_cells", "units_required": 2, "urgency": 3}
+    times = {"created_at": now, "needed_by": None, "cancelled_at": None, "updated_at": now}
+    return {"id": OPEN_REQUEST, "hospital": None, **kochi, **need, **times}
+
+
 def _requests(world: World, now: datetime) -> Rows:
     requests = world.requests
     for i, request_id in enumerate(requests.id.tolist()):
         yield {
-            "id": request_id,
+            "id": OPEN_REQUEST + request_id,
             "hospital": None,
             "district": DISTRICTS[requests.district[i]].name,
             "latitude": float(requests.latitude[i]),
@@ -122,7 +130,7 @@ def _contacts(world: World, now: datetime) -> Rows:
         answer, outcome = Answer(contacts.answer[i]), Outcome(contacts.outcome[i])
         yield {
             "donor_id": int(world.donors.id[contacts.donor[i]]),
-            "request_id": int(contacts.request[i]),
+            "request_id": OPEN_REQUEST + int(contacts.request[i]),
             "distance_km": _number(contacts.distance_km[i]),
             "asked_at": _moment(contacts.asked_at[i]),
             "delivered_at": None,

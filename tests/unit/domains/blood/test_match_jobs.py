@@ -16,7 +16,7 @@ from backend.domains.blood.donor_pool import DonorPool
 from backend.domains.blood.history_lookup import match_history
 from backend.domains.blood.match_jobs import check_match, match_donors
 from backend.domains.blood.schemas import HistoryQuery, InlineRequest, MatchRequest
-from backend.domains.blood.seed import seed
+from backend.domains.blood.seed import OPEN_REQUEST, seed
 from backend.domains.blood.tables import BloodRequest, Donor, MatchPrediction
 from backend.errors import NotFound, ValidationFailed
 from backend.extensions import Table, db, transaction
@@ -154,14 +154,8 @@ def test_bombay_patients_get_bombay_donors_only(service):
 
 
 def test_saved_predictions_are_read_back_as_they_were_answered(service):
-    with transaction(read_only=True) as session:
-        request_id = session.scalars(
-            select(BloodRequest.id)
-            .where(BloodRequest.cancelled_at.is_(None), BloodRequest.needed_by.is_(None))
-            .limit(1)
-        ).one()
     context = a_context(service)
-    asked = MatchRequest(request_id=request_id, top_k=4, radius_km=200, save_predictions=True)
+    asked = MatchRequest(request_id=OPEN_REQUEST, top_k=4, radius_km=200, save_predictions=True)
     result = match_donors(asked, context)
     assert result.saved
     assert len(context.stored) == len(result.matches) == 4

@@ -1,4 +1,6 @@
-from dataclasses import replace
+from ast import literal_eval
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,3 +155,11 @@ def test_progress_is_told_up_to_the_whole() -> None:
     simulate(donors=100, seed=0, end=END, years=0.1, progress=lambda fraction, _stage: heard.append(fraction))
     assert heard == sorted(heard)
     assert heard[-1] == pytest.approx(1.0)
+
+
+def test_every_parameter_is_documented_with_its_value() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "models.md").read_text()
+    for field in fields(WorldParameters):
+        written = page.partition(f"| `{field.name}` | ")[2].partition(" |")[0]
+        assert written, field.name
+        assert literal_eval(written) == field.default, field.name
