@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +29,9 @@ def measure(call: Callable[[], object], *, clients: int, seconds: float) -> Samp
 
     Each thread calls for a while before its calls count: connections are opened, the other side is warm.
     """
-    barrier = threading.Barrier(clients + 1)
+    barrier = threading.Barrier(clients)
 
-    def client() -> list[float]:
+    def client() -> _Calls:
         try:
             _call_for(WARM_UP_SECONDS, call)
         except BaseException:
@@ -43,20 +42,30 @@ def measure(call: Callable[[], object], *, clients: int, seconds: float) -> Samp
 
     with ThreadPoolExecutor(max_workers=clients) as pool:
         running = [pool.submit(client) for _ in range(clients)]
-        with suppress(threading.BrokenBarrierError):  # the client that broke it says why
-            barrier.wait()
-        started = time.perf_counter()
-        taken = np.array([value for one in running for value in one.result()])
-        return Sample(taken, len(taken) / (time.perf_counter() - started))
+        failures = [error for one in running if (error := one.exception()) is not None]
+    for failure in failures:
+        if not isinstance(failure, threading.BrokenBarrierError):  # those only waited for the one that failed
+            raise failure
+    calls = [one.result() for one in running]
+    taken = np.concatenate([one.milliseconds for one in calls])
+    return Sample(taken, len(taken) / (max(one.ended for one in calls) - min(one.began for one in calls)))
 
 
-def _call_for(seconds: float, call: Callable[[], object]) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The calls of one client, and when it began and ended, in seconds."""
+
+    began: float
+    ended: float
+    milliseconds: NDArray[np.float64]
+
+
+def _call_for(seconds: float, call: Callable[[], object]) -> _Calls:
     taken = []
-    now = time.perf_counter()
-    deadline = now + seconds
-    while now < deadline:
+    began = now = time.perf_counter()
+    while now < began + seconds:
         started = now
         call()
         now = time.perf_counter()
         taken.append(1_000.0 * (now - started))
-    return taken
+    return _Calls(began, now, np.array(taken))

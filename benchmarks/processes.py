@@ -50,10 +50,10 @@ class Installation:
         """Run a module of Python to its end and return its output; `show` lets its progress through to the terminal.
 
         Raises:
-            CalledProcessError: it failed.
+            RuntimeError: it failed; the message ends with what it wrote last.
         """
         command = [*TETHER, "SIGKILL", sys.executable, "-m", module, *arguments]
-        with (self.folder / "run.log").open("ab") as log:
+        with self._log("run").open("wb") as log:
             done = subprocess.run(
                 command,
                 cwd=PROJECT,
@@ -61,8 +61,10 @@ class Installation:
                 stdout=subprocess.PIPE,
                 stderr=None if show else log,
                 text=True,
-                check=True,
+                check=False,
             )
+        if done.returncode:
+            raise RuntimeError(f"{module} {' '.join(arguments)} failed; {last_lines(self._log('run'))}")
         return done.stdout
 
     def migrate(self) -> None:

@@ -44,9 +44,7 @@ class WorldParameters:
     evening: float = 0.12  # 17-21 h; +6.5 % donations after evening texts
     night: float = -0.70  # 23-6 h: assumption
     weekend: float = 0.15  # Malaysia: Saturday 1.11, Sunday 1.68 of the mean day's donations, in part
-    age_per_decade: float = (
-        0.12  # from 35: assumption; age is among the strongest in the SMS study (95,476 invitations)
-    )
+    age_per_decade: float = 0.12  # from 35: assumption; age is among the strongest in the SMS study
     fatigue: float = -0.12  # per ask in (about) the last 30 days: assumption; 64 % of donors fear too many alerts
     after_no_show: float = -0.90  # NHS: 2.5 x less likely to rebook
     after_deferral: float = -0.70  # Netherlands: first-time donors return 82 %, deferred 69 %
