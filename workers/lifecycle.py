@@ -60,7 +60,7 @@ def connect_signals() -> None:
     signals.worker_process_init.connect(_on_child_start)
     signals.worker_ready.connect(_on_ready)
     signals.heartbeat_sent.connect(_on_heartbeat)
-    signals.worker_shutting_down.connect(_on_shutdown)
+    signals.worker_shutdown.connect(_on_shutdown)  # not `worker_shutting_down`: that one runs inside a signal handler
 
 
 def _make_process() -> Process:
