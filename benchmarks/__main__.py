@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.jobs import measure_jobs
 from benchmarks.match import YEARS, measure_match
 from benchmarks.models import measure_models
-from benchmarks.report import Table, page
+from benchmarks.report import Table, machine, page
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -39,12 +39,13 @@ def main() -> None:
     tables = []
     for name in options.parts or parts:
         print(f"{name} …", flush=True)
-        tables += parts[name]()
+        for table in parts[name]():
+            print(f"\n{table.markdown()}", flush=True)
+            tables.append(table)
     arguments = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    text = page(tables, command=arguments, busy=busy)
-    print(f"\n{text}\n{time.monotonic() - started:.0f} s in all")
     if not options.parts:
-        RESULTS.write_text(text, encoding="utf-8")
+        RESULTS.write_text(page(tables, command=arguments, busy=busy), encoding="utf-8")
+    print(f"{time.monotonic() - started:.0f} s in all, on {machine()}")
 
 
 if __name__ == "__main__":

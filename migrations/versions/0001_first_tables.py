@@ -254,7 +254,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_model_prediction_log_job_id"), ["job_id"], unique=False)
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("model_prediction_log", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_model_prediction_log_job_id"))

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from tests.integration.conftest import Valkey
 from tests.integration.proxy import Proxy
@@ -49,6 +49,13 @@ def effects(stack: Stack, job_ids: list[str]) -> dict[str, int]:
         counted = {str(job_id).replace("-", ""): count for job_id, count in rows}
     engine.dispose()
     return {i: counted.get(i.replace("-", ""), 0) for i in job_ids}
+
+
+def waits_for_a_table(engine: Engine) -> bool:
+    """Whether somebody waits for `model_prediction_log`: the last statement of a job's last transaction."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'model_prediction_log'::regclass"
+    with engine.connect() as connection:
+        return bool(connection.scalar(text(waiting)))
 
 
 @pytest.fixture
@@ -119,8 +126,8 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(tmp_path: Path, post
         with engine.connect() as holding:
             holding.execute(text("LOCK TABLE model_prediction_log IN EXCLUSIVE MODE"))
             job_id = submit(stack)
-            wait_until(lambda: job(stack, job_id)["state"] == "running", seconds=20)
-            stack.signal("interactive", signal.SIGSTOP)
+            wait_until(lambda: waits_for_a_table(engine), seconds=20)
+            stack.signal("interactive", signal.SIGSTOP)  # asleep with the job's row locked
         stack.start_worker("second", queues="interactive,maintenance", pool="threads", concurrency=2)
         wait_for_success(stack, [job_id])
         stack.signal("interactive", signal.SIGCONT)
