@@ -12,7 +12,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, event
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeDecorator
 
 from backend.errors import Unavailable
 
+IDLE_TRANSACTION_MS = 10_000  # a process that stopped in the middle of one would keep its rows locked for good
 BUSY_TIMEOUT_MS = 15_000  # BEGIN IMMEDIATE queues writers fairly up to about eight; their tail reaches seconds
 
 
@@ -77,7 +78,10 @@ def transaction(*, read_only: bool = False) -> Iterator[Session]:
             if read_only:
                 session.connection(execution_options={"read_only": True})
             yield session
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except (DBAPIError, PoolTimeoutError) as error:
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if not lost and not isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
+            raise
         raise Unavailable(f"the database does not answer ({type(error.__cause__ or error).__name__})") from error
 
 
@@ -101,12 +105,13 @@ def engine_options(url: str) -> dict[str, Any]:
     """Return the SQLAlchemy engine options for the database at `url`."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}}
+    options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}"
     return {
         "pool_pre_ping": True,  # a restarted server costs one ping, not one error per pooled connection
         "pool_size": 8,
         "max_overflow": 24,
         "pool_timeout": 5,
-        "connect_args": {"connect_timeout": 3, "options": "-c timezone=UTC"},
+        "connect_args": {"connect_timeout": 3, "options": options},
     }
 
 

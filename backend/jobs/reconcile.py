@@ -57,10 +57,12 @@ def _return_lost(now: datetime) -> int:
     used_up = Job.attempt >= Job.max_attempts
     asked = Job.cancel_requested_at.is_not(None)
     ended = or_(used_up, asked)
+    # A row that is locked is being finished just now, or its worker stopped in the middle of that: the next pass.
+    free = select(Job.id).where(*expired).with_for_update(skip_locked=True).cte("free")
     with transaction() as session:
         lost = session.execute(
             update(Job)
-            .where(*expired)
+            .where(Job.id.in_(select(free.c.id)), *expired)
             .values(
                 state=case((asked, JobState.CANCELLED), (used_up, JobState.DEAD), else_=JobState.QUEUED),
                 error_code=case((asked, None), else_="worker_lost"),
