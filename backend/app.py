@@ -9,6 +9,7 @@ from backend.domains.domain import Domain
 from backend.extensions import db, engine_options, migrate, prepare_engine
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
+from backend.jobs.news import News
 from backend.jobs.ring import Doorbell
 from backend.logs import configure_logging
 from backend.settings import PROJECT, Settings, load_settings
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     app.extensions["settings"] = settings
     app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
     app.extensions["doorbell"] = Doorbell(settings)
+    app.extensions["news"] = News(settings)
     init_api(app, catalog.domains() if domains is None else domains)
     init_cli(app)
     return app

@@ -36,3 +36,5 @@ def configure_logging(settings: Settings) -> None:
     root.handlers = [handler]
     root.setLevel(settings.log_level)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    for ring in ("celery.worker.strategy", "celery.app.trace"):  # each job says itself how it went
+        logging.getLogger(ring).setLevel(logging.WARNING)

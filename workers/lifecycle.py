@@ -69,7 +69,11 @@ def _make_process() -> Process:
     models: ModelClient = app.extensions["models"]
     lease = timedelta(seconds=settings.lease_seconds)
     worker = Worker(
-        name=f"{_node_name}/{os.getpid()}", models=models, leases=LeaseKeeper(app.app_context, lease=lease), lease=lease
+        name=f"{_node_name}/{os.getpid()}",
+        models=models,
+        leases=LeaseKeeper(app.app_context, lease=lease),
+        lease=lease,
+        news=app.extensions["news"],
     )
     return Process(pid=os.getpid(), app=app, worker=worker)
 

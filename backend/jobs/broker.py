@@ -1,7 +1,12 @@
-"""The Celery application as both sides configure it: the API rings with it, the workers consume with it."""
+"""The broker as both sides configure it: Celery, which the API rings with and the workers consume with, and Redis."""
+
+from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 from kombu import Queue
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from backend.jobs.kinds import QUEUES
 from backend.settings import Settings
@@ -29,7 +34,6 @@ def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
         task_default_queue="interactive",
         task_queues=[Queue(name) for name in (*QUEUES, MAINTENANCE_QUEUE)],
         task_create_missing_queues=False,
-        task_send_sent_event=True,
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -48,3 +52,13 @@ def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
         enable_utc=True,
     )
     return celery
+
+
+def make_redis(settings: Settings) -> Redis:
+    """Return a client of the broker's own server for what needs no queue; it gives up within a second."""
+    url = urlsplit(settings.celery_broker_url)
+    options = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "retry": Retry(NoBackoff(), retries=1)}
+    if url.scheme != "redis+socket":
+        return Redis.from_url(settings.celery_broker_url, socket_keepalive=True, health_check_interval=10, **options)
+    database = parse_qs(url.query).get("virtual_host", ["0"])[0]
+    return Redis.from_url(f"unix://{url.path}?db={database}", **options)

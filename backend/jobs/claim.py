@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Integer, Uuid, bindparam, insert, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from backend.extensions import transaction
+from backend.extensions import UtcDateTime, transaction
 from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
 from backend.jobs.states import JobState
-from backend.jobs.tables import Job, JobAttempt
+from backend.jobs.tables import ATTEMPT, JOB
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +34,44 @@ def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequ
     Returns nothing when another worker was faster, the job was cancelled or it may not start yet.
     """
     now = utc_now()
-    ready = (Job.state == JobState.QUEUED, Job.available_at <= now)
-    wanted = Job.id == job_id
+    limits = {"rung": job_id, "of_kind": kind.name, "now": now, "until": now + lease}
     if kind.claims > 1:
+        limits["others"] = kind.claims - 1
+    with transaction() as session:
+        claims = [Claim(*row) for row in session.execute(_claim(several=kind.claims > 1), limits)]
+        if claims:
+            session.execute(
+                insert(ATTEMPT),
+                [{"job_id": c.job_id, "number": c.attempt, "worker": worker, "started_at": now} for c in claims],
+            )
+    return claims
+
+
+@cache
+def _claim(*, several: bool) -> ReturningUpdate[Any]:
+    now, rung = bindparam("now", type_=UtcDateTime), bindparam("rung", type_=Uuid)
+    ready = (JOB.c.kind == bindparam("of_kind"), JOB.c.state == JobState.QUEUED, JOB.c.available_at <= now)
+    wanted = JOB.c.id == rung
+    if several:
         others = (
-            select(Job.id)
-            .where(Job.kind == kind.name, Job.id != job_id, *ready)
-            .order_by(Job.available_at)
-            .limit(kind.claims - 1)
+            select(JOB.c.id)
+            .where(JOB.c.id != rung, *ready)
+            .order_by(JOB.c.available_at)
+            .limit(bindparam("others", type_=Integer))
             .with_for_update(skip_locked=True)
             .cte("others")
         )
-        wanted = or_(wanted, Job.id.in_(select(others.c.id)))
-    taken = (
-        update(Job)
-        .where(wanted, Job.kind == kind.name, *ready)
+        wanted = or_(wanted, JOB.c.id.in_(select(others.c.id)))
+    return (
+        update(JOB)
+        .where(wanted, *ready)
         .values(
             state=JobState.RUNNING,
-            attempt=Job.attempt + 1,
-            lease_until=now + lease,
+            attempt=JOB.c.attempt + 1,
+            lease_until=bindparam("until"),
             started_at=now,
             progress=0.0,
             progress_note=None,
         )
-        .returning(Job.id, Job.attempt, Job.max_attempts, Job.request)
-        .execution_options(synchronize_session=False)
+        .returning(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request)
     )
-    with transaction() as session:
-        claims = [Claim(*row) for row in session.execute(taken)]
-        if claims:
-            session.execute(
-                insert(JobAttempt),
-                [{"job_id": c.job_id, "number": c.attempt, "worker": worker, "started_at": now} for c in claims],
-            )
-    return claims

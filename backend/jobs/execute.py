@@ -16,6 +16,7 @@ from backend.jobs.claim import Claim, claim
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.kinds import JobKind
 from backend.jobs.leases import LeaseKeeper
+from backend.jobs.news import News
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ class Worker:
     models: ModelClient
     leases: LeaseKeeper
     lease: timedelta
+    news: News
 
 
 def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
@@ -45,6 +47,7 @@ def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
             with structlog.contextvars.bound_contextvars(job_id=str(one.job_id), kind=kind.name, attempt=one.attempt):
                 try:
                     _attempt(kind, one, context)
+                    worker.news.tell(one.job_id)
                 except LeaseLost:
                     log.warning("lease_lost")
     return len(claims)

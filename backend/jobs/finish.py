@@ -2,10 +2,11 @@
 
 import random
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import update
+from sqlalchemy import Update, bindparam, insert, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,7 @@ from backend.jobs.claim import Claim
 from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.states import AttemptOutcome, JobState
-from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
+from backend.jobs.tables import ATTEMPT, JOB, MODEL_LOG
 
 BACKOFF_BASE = 2.0  # seconds
 BACKOFF_CAP = 300.0
@@ -42,7 +43,8 @@ def succeed(claim: Claim, result: BaseModel, context: JobContext) -> None:
             error_message=None,
         )
         session.add_all(context.stored)
-        session.add_all(_model_log(claim, context, now))
+        if rows := _model_log(claim, context, now):
+            session.execute(insert(MODEL_LOG), rows)
 
 
 def fail(claim: Claim, *, code: str, message: str) -> None:
@@ -100,28 +102,43 @@ def backoff(attempt: int) -> timedelta:
 def _leave_running(
     session: Session, claim: Claim, now: datetime, *, outcome: AttemptOutcome, state: JobState, **values: Any
 ) -> None:
+    held = {"held_job": claim.job_id, "held_attempt": claim.attempt}
+    job = values | {"state": state, "lease_until": None}
     moved: CursorResult[Any] = session.execute(  # type: ignore[assignment] # an UPDATE gives a cursor result
-        update(Job)
-        .where(Job.id == claim.job_id, Job.attempt == claim.attempt, Job.state == JobState.RUNNING)
-        .values(state=state, lease_until=None, **values)
-        .execution_options(synchronize_session=False)
+        _leave_job(tuple(job)), held | _new(job)
     )
     if moved.rowcount != 1:
         raise LeaseLost(f"attempt {claim.attempt} of job {claim.job_id} no longer owns it")
-    session.execute(
-        update(JobAttempt)
-        .where(JobAttempt.job_id == claim.job_id, JobAttempt.number == claim.attempt)
-        .values(
-            outcome=outcome,
-            finished_at=now,
-            error_code=values.get("error_code"),
-            error_message=values.get("error_message"),
-        )
-        .execution_options(synchronize_session=False)
-    )
+    attempt = {
+        "outcome": outcome,
+        "finished_at": now,
+        "error_code": values.get("error_code"),
+        "error_message": values.get("error_message"),
+    }
+    session.execute(_end_attempt(tuple(attempt)), held | _new(attempt))
 
 
-def _model_log(claim: Claim, context: JobContext, now: datetime) -> list[ModelPredictionLog]:
+@cache
+def _leave_job(columns: tuple[str, ...]) -> Update:
+    held = (JOB.c.id == bindparam("held_job"), JOB.c.attempt == bindparam("held_attempt"))
+    return update(JOB).where(*held, JOB.c.state == JobState.RUNNING).values(_to_set(columns))
+
+
+@cache
+def _end_attempt(columns: tuple[str, ...]) -> Update:
+    held = (ATTEMPT.c.job_id == bindparam("held_job"), ATTEMPT.c.number == bindparam("held_attempt"))
+    return update(ATTEMPT).where(*held).values(_to_set(columns))
+
+
+def _to_set(columns: tuple[str, ...]) -> dict[str, Any]:
+    return {column: bindparam(f"new_{column}") for column in columns}  # the plain names are SQLAlchemy's own
+
+
+def _new(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"new_{column}": value for column, value in values.items()}
+
+
+def _model_log(claim: Claim, context: JobContext, now: datetime) -> list[dict[str, Any]]:
     models = context.models
     if not isinstance(models, RecordingModels):
         return []
@@ -129,15 +146,15 @@ def _model_log(claim: Claim, context: JobContext, now: datetime) -> list[ModelPr
     for name, use in models.uses.items():
         manifest = models.manifest(name)
         rows.append(
-            ModelPredictionLog(
-                job_id=claim.job_id,
-                at=now,
-                model=name,
-                version=manifest.version,
-                sha256=manifest.files[manifest.file],
-                calls=use.calls,
-                rows=use.rows,
-                seconds=use.seconds,
-            )
+            {
+                "job_id": claim.job_id,
+                "at": now,
+                "model": name,
+                "version": manifest.version,
+                "sha256": manifest.files[manifest.file],
+                "calls": use.calls,
+                "rows": use.rows,
+                "seconds": use.seconds,
+            }
         )
     return rows

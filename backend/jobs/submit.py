@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from pydantic import BaseModel
+from sqlalchemy import insert
 
 from backend.errors import Conflict, NotFound
 from backend.extensions import transaction
@@ -11,7 +12,7 @@ from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
 from backend.jobs.ring import current_doorbell
 from backend.jobs.states import FINAL, JobState
-from backend.jobs.tables import Job
+from backend.jobs.tables import JOB, Job
 from backend.jobs.views import JobView, view
 
 log = structlog.get_logger()
@@ -27,24 +28,25 @@ def submit(kind: JobKind, request: BaseModel) -> JobView:
     for check in kind.checks:
         check(request)
     now = utc_now()
-    job = Job(
-        id=uuid4(),
-        kind=kind.name,
-        queue=kind.queue,
-        state=JobState.QUEUED,
-        request=request.model_dump(mode="json", exclude_unset=True),
-        progress=0.0,
-        attempt=0,
-        max_attempts=kind.max_attempts,
-        created_at=now,
-        available_at=now,
-        rung_at=now,
-    )
+    job_id = uuid4()
+    job = {
+        "id": job_id,
+        "kind": kind.name,
+        "queue": kind.queue,
+        "state": JobState.QUEUED,
+        "request": request.model_dump(mode="json", exclude_unset=True),
+        "progress": 0.0,
+        "attempt": 0,
+        "max_attempts": kind.max_attempts,
+        "created_at": now,
+        "available_at": now,
+        "rung_at": now,
+    }
     with transaction() as session:
-        session.add(job)
-    current_doorbell().ring(kind.name, kind.queue, job.id)
-    log.info("job_submitted", job_id=str(job.id), kind=kind.name)
-    return view(job)
+        session.execute(insert(JOB), job)
+    current_doorbell().ring(kind.name, kind.queue, job_id)
+    log.info("job_submitted", job_id=str(job_id), kind=kind.name)
+    return view(Job(**job))
 
 
 def cancel(job_id: UUID) -> JobView:

@@ -6,15 +6,17 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
+from sqlalchemy import Row, bindparam, func, select
 
 from backend.errors import NotFound
 from backend.extensions import transaction
+from backend.jobs.news import current_news
 from backend.jobs.states import FINAL, JobState
-from backend.jobs.tables import Job
+from backend.jobs.tables import JOB, Job
 
-SHORTEST_POLL = 0.002  # seconds
-LONGEST_POLL = 0.05
+FIRST_LOOK = 0.05  # seconds; what ended before anybody listened is seen after this, what ends sooner tells so
+
+_JOB_BY_ID = select(JOB).where(JOB.c.id == bindparam("job"))
 
 
 class JobError(BaseModel):
@@ -51,7 +53,7 @@ class JobPage(BaseModel):
     next_before: datetime | None = Field(description="Pass as `before` to get the next page; null on the last one.")
 
 
-def view(job: Job, *, with_result: bool = True) -> JobView:
+def view(job: Job | Row[Any], *, with_result: bool = True) -> JobView:
     """Return a job as clients see it."""
     return JobView(
         id=job.id,
@@ -77,24 +79,28 @@ def get_job(job_id: UUID) -> JobView:
         NotFound: there is no such job; an unknown id is never "pending".
     """
     with transaction(read_only=True) as session:
-        job = session.get(Job, job_id)
-        if job is None:
-            raise NotFound("job", job_id)
-        return view(job)
+        job = session.execute(_JOB_BY_ID, {"job": job_id}).one_or_none()
+    if job is None:
+        raise NotFound("job", job_id)
+    return view(job)
 
 
 def wait_for_job(job_id: UUID, *, seconds: float) -> JobView:
-    """Return the job as soon as it is finished, or as it is after `seconds`."""
+    """Return the job as soon as it is finished, or as it is after `seconds`.
+
+    Raises:
+        NotFound: there is no such job.
+    """
     deadline = time.monotonic() + seconds
-    pause = SHORTEST_POLL
-    while time.monotonic() < deadline:
-        with transaction(read_only=True) as session:
-            state = session.scalar(select(Job.state).where(Job.id == job_id))
-        if state is None or state in FINAL:
-            break
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(pause * 1.5, LONGEST_POLL)
-    return get_job(job_id)
+    with current_news().expected(job_id) as changed:
+        changed.wait(min(seconds, FIRST_LOOK))
+        while True:
+            changed.clear()
+            job = get_job(job_id)
+            left = deadline - time.monotonic()
+            if job.state in FINAL or left <= 0:
+                return job
+            changed.wait(left)
 
 
 def list_jobs(*, state: JobState | None, kind: str | None, before: datetime | None, limit: int) -> JobPage:

@@ -106,4 +106,5 @@ def doorbell(app: Flask) -> SilentDoorbell:
 @pytest.fixture
 def worker(app: Flask, tmp_path: Path) -> Worker:
     models = ModelClient(Catalogue(tmp_path / "models"))
-    return Worker(name="w1", models=models, leases=LeaseKeeper(app.app_context, lease=LEASE), lease=LEASE)
+    leases = LeaseKeeper(app.app_context, lease=LEASE)
+    return Worker(name="w1", models=models, leases=leases, lease=LEASE, news=app.extensions["news"])
