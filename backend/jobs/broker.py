@@ -6,6 +6,7 @@ from celery import Celery
 from kombu import Queue
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from backend.jobs.kinds import QUEUES
@@ -57,7 +58,11 @@ def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
 def make_redis(settings: Settings) -> Redis:
     """Return a client of the broker's own server for what needs no queue; it gives up within a second."""
     url = urlsplit(settings.celery_broker_url)
-    options = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "retry": Retry(NoBackoff(), retries=1)}
+    options = {
+        "socket_timeout": 1.0,
+        "socket_connect_timeout": 1.0,
+        "retry": Retry(NoBackoff(), retries=1, supported_errors=(RedisConnectionError,)),
+    }
     if url.scheme != "redis+socket":
         return Redis.from_url(settings.celery_broker_url, socket_keepalive=True, health_check_interval=10, **options)
     database = parse_qs(url.query).get("virtual_host", ["0"])[0]
