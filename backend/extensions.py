@@ -141,11 +141,16 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Make SQLite safe for several writing processes: WAL, and write transactions that take the lock at their start.
+    """Make the database safe for processes that stop at any moment, and SQLite for several that write.
 
-    A deferred transaction that upgrades to a write fails at once under WAL however long the busy timeout is.
+    PostgreSQL: many rows go in one INSERT. A pipeline, which psycopg would use, is not ended by the timeout of idle
+    transactions when its process stops in the middle.
+
+    SQLite: WAL, and write transactions that take the lock at their start. A deferred transaction that upgrades to a
+    write fails at once under WAL however long the busy timeout is.
     """
     if engine.dialect.name != "sqlite":
+        engine.dialect.use_insertmanyvalues_wo_returning = True
         return
 
     @event.listens_for(engine, "connect")
