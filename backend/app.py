@@ -3,6 +3,7 @@
 from flask import Flask
 
 from backend.api import init_api
+from backend.audit.retention import children_first
 from backend.cli import init_cli
 from backend.domains import catalog
 from backend.domains.domain import Domain
@@ -11,6 +12,7 @@ from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.jobs.news import News
 from backend.jobs.ring import Doorbell
+from backend.jobs.schedules.book import ScheduleBook
 from backend.logs import configure_logging
 from backend.settings import PROJECT, Settings, load_settings
 
@@ -20,7 +22,9 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
 
     Raises:
         SettingsError: the environment cannot be used.
+        ValueError: a schedule could never run, or a table has two retentions.
     """
+    domains = catalog.domains() if domains is None else domains
     settings = settings or load_settings()
     configure_logging(settings)
     app = Flask("backend", template_folder="api/templates", static_folder="api/static", static_url_path="/static")
@@ -40,6 +44,12 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
     app.extensions["doorbell"] = Doorbell(settings)
     app.extensions["news"] = News(settings)
-    init_api(app, catalog.domains() if domains is None else domains)
+    app.extensions["retentions"] = children_first(one for domain in domains for one in domain.retentions)
+    app.extensions["schedules"] = ScheduleBook(
+        (schedule for domain in domains for schedule in domain.schedules),
+        (kind for domain in domains for kind in domain.job_kinds),
+        timezone=settings.timezone,
+    )
+    init_api(app, domains)
     init_cli(app)
     return app

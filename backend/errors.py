@@ -9,6 +9,7 @@
     │   ├── Conflict                the thing is not in a state that allows this
     │   └── NotServed               the request is valid and this installation cannot serve it
     ├── Unavailable                 the same call may succeed later
+    ├── ArchiveError                an archive cannot be written, or is not what it was
     ├── ModelError
     │   ├── UnknownModel            no such model in the catalogue
     │   ├── ArtifactError           a model's files are missing, altered or unreadable
@@ -91,6 +92,12 @@ class Unavailable(SanguineError):
     """Something we depend on does not answer; the same call may succeed later."""
 
     code = "unavailable"
+
+
+class ArchiveError(SanguineError):
+    """An archive cannot be written, or is not what it was; the message names the file."""
+
+    code = "archive_failed"
 
 
 class ModelError(SanguineError):

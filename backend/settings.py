@@ -16,6 +16,19 @@ PROJECT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_SECRET = "development-only"  # noqa: S105 - refused in production, see below
 
 
+def check_timezone(name: str) -> str:
+    """Return the name of a time zone that exists.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder of zones, such as "America"
+        raise ValueError("unknown time zone; use an IANA name such as Asia/Kolkata") from error
+    return name
+
+
 class Environment(StrEnum):
     """Where the process runs."""
 
@@ -44,16 +57,14 @@ class Settings(BaseSettings):
     """How long a running job stays claimed after its worker's last heartbeat."""
     reconcile_seconds: float = Field(default=5.0, gt=0.0)
     """How often lost rings and lost leases are looked for."""
+    retention_days: int = Field(default=365, ge=1)
+    """How old finished jobs, predictions and other history get before the cleanup archives and deletes them."""
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
 
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Asia/Kolkata") from error
-        return value
+        return check_timezone(value)
 
     @model_validator(mode="after")
     def _production_is_explicit(self) -> Self:

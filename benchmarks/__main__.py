@@ -1,4 +1,4 @@
-"""Measure matching, jobs and models on this machine: `python -m benchmarks [match] [jobs] [models]`.
+"""Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring]`.
 
 A run of all parts writes `benchmarks/RESULTS.md`; a run of some only prints.
 """
@@ -15,6 +15,7 @@ from benchmarks.jobs import measure_jobs
 from benchmarks.match import YEARS, measure_match
 from benchmarks.models import measure_models
 from benchmarks.report import Table, machine, page
+from benchmarks.rescoring import measure_rescoring
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -22,13 +23,14 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="match, jobs or models; all without any")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="match, jobs, models or rescoring; all without any")
     parser.add_argument("--largest", type=int, default=max(YEARS), metavar="N", help="donors at which matching stops")
     options = parser.parse_args()
     parts: dict[str, Callable[[], list[Table]]] = {
         "match": lambda: measure_match(largest=options.largest),
         "jobs": measure_jobs,
         "models": measure_models,
+        "rescoring": measure_rescoring,
     }
     unknown = set(options.parts) - set(parts)
     if unknown:

@@ -86,19 +86,43 @@ class Installation:
         )
         self._wait_for("api", "Booting worker")
 
-    def start_worker(self, name: str, celery: str, *options: str) -> None:
-        """Start a Celery worker with the pool of the interactive one."""
+    def start_worker(self, name: str, celery: str, *options: str, pool: str = "threads", concurrency: int = 4) -> None:
+        """Start a Celery worker, by default with the pool of the interactive one."""
         self._start(
             name,
             "SIGKILL",
             *(sys.executable, "-m", "celery", "-A", celery, "worker", "-n", f"{name}@bench", "--loglevel", "INFO"),
-            *("--pool", "threads", "--concurrency", "4", "--without-mingle", "--without-gossip", *options),
+            *("--pool", pool, "--concurrency", str(concurrency), "--without-mingle", "--without-gossip", *options),
         )
         self._wait_for(name, r"worker_ready|\bready\.")
 
     def start_interactive(self, celery: str = "celery_worker") -> None:
         """Start the interactive worker with the options of `supervisord.conf`."""
         self.start_worker("interactive", celery, "-Q", "interactive", "--task-events")
+
+    def start_batch(self) -> None:
+        """Start the batch worker with the options of `supervisord.conf`."""
+        options = ("-Q", "batch,maintenance", "--task-events")
+        self.start_worker("batch", "celery_worker", *options, pool="prefork", concurrency=1)
+
+    def start_beat(self) -> None:
+        """Start the clock that returns the jobs of workers that are gone."""
+        schedule = str(self.folder / "beat")
+        command = (sys.executable, "-m", "celery", "-A", "celery_worker", "beat", "-s", schedule, "--pidfile", "")
+        self._start("beat", "SIGKILL", *command, "--loglevel", "INFO")
+        self._wait_for("beat", "beat: Starting")
+
+    def kill(self, name: str) -> None:
+        """End a process and its children as the kernel does when memory is used up."""
+        process = self._processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def largest_child(self, name: str) -> float:
+        """Return the resident size in MB of the largest child of a process, 0 while it has none."""
+        pid = self._processes[name].pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return max((_resident(int(child)) for child in children), default=0.0)
 
     def memory(self, name: str) -> tuple[float, float]:
         """Return resident and proportional set size of a process in MB."""
@@ -129,3 +153,11 @@ class Installation:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+
+def _resident(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except FileNotFoundError:  # it has just ended
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -17,6 +17,10 @@ def create_celery() -> Celery:
     for kind in job_kinds():
         add_job_task(celery, kind)
     add_maintenance_tasks(celery, settings)
-    celery.conf.beat_schedule = beat_schedule(settings)
+    celery.conf.update(
+        beat_schedule=beat_schedule(settings),
+        beat_scheduler="workers.schedule:RowScheduler",
+        beat_enable_remote_control=True,  # `celery inspect ping --destination celerybeat@…` says whether it ticks
+    )
     connect_signals()
     return celery

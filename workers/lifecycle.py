@@ -91,7 +91,7 @@ def _on_setup(sender: str, instance: WorkController, **_: Any) -> None:
 
 
 def _on_child_start(**_: Any) -> None:
-    _preload(current_process())
+    _load_models(current_process())  # no more: Celery ends a child that takes longer than four seconds to start
 
 
 def _on_ready(sender: Consumer, **_: Any) -> None:
@@ -103,6 +103,19 @@ def _on_ready(sender: Consumer, **_: Any) -> None:
 
 def _preload(process: Process) -> dict[str, str | None]:
     """Load every model and what the domains keep in memory; one that fails leaves the others serving."""
+    loaded = _load_models(process)
+    with process.app.app_context():
+        for domain in domains():
+            if domain.preload is not None:
+                try:
+                    domain.preload()
+                except SanguineError as error:
+                    log.warning("preload_failed", domain=domain.name, reason=str(error))
+    return loaded
+
+
+def _load_models(process: Process) -> dict[str, str | None]:
+    """Load every model and return the digests of those that serve."""
     models = process.worker.models
     outcome = models.preload(model_names())
     for name, error in outcome.items():
@@ -111,12 +124,6 @@ def _preload(process: Process) -> dict[str, str | None]:
     manifests = {name: models.manifest(name) for name, error in outcome.items() if error is None}
     with process.app.app_context():
         enter_loaded(manifests.values(), at=utc_now())
-        for domain in domains():
-            if domain.preload is not None:
-                try:
-                    domain.preload()
-                except SanguineError as error:
-                    log.warning("preload_failed", domain=domain.name, reason=str(error))
     return {name: manifests[name].files[manifests[name].file] if name in manifests else None for name in outcome}
 
 

@@ -66,10 +66,11 @@ def _submit(kind: JobKind) -> Response:
     wait = preferred_wait()
     if wait:
         job = wait_for_job(job.id, seconds=wait)
-    return _submitted(job, waited=wait > 0)
+    return submitted(job, waited=wait > 0)
 
 
-def _submitted(job: JobView, *, waited: bool) -> Response:
+def submitted(job: JobView, *, waited: bool = False) -> Response:
+    """Answer with a job that was submitted: 202 and where to poll, or 200 when it is finished already."""
     headers = {"Location": url_for("api.jobs.get", job_id=job.id)}
     if waited:
         headers["Preference-Applied"] = "wait"

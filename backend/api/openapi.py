@@ -15,8 +15,10 @@ from pydantic.json_schema import models_json_schema
 from backend.api.health import Health
 from backend.api.jobs import JobsQuery
 from backend.api.models import ModelList
+from backend.api.schedules import FiringsQuery
 from backend.domains.domain import Domain, Lookup
 from backend.jobs.kinds import JobKind
+from backend.jobs.schedules.views import FiringPage, ScheduleList, SchedulePatch, ScheduleView
 from backend.jobs.views import JobPage, JobView
 
 REF = "#/components/schemas/{model}"
@@ -75,9 +77,10 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     """Return the OpenAPI description of the platform's routes and of every domain's."""
     kinds = [kind for domain in domains for kind in domain.job_kinds]
     lookups = [lookup for domain in domains for lookup in domain.lookups]
-    inputs = [kind.request for kind in kinds] + [lookup.query for lookup in lookups] + [JobsQuery]
+    inputs = [kind.request for kind in kinds] + [lookup.query for lookup in lookups]
+    inputs += [JobsQuery, FiringsQuery, SchedulePatch]
     outputs: list[type[BaseModel]] = [kind.result for kind in kinds] + [lookup.result for lookup in lookups]
-    outputs += [JobView, JobPage, Problem, Health, ModelList]
+    outputs += [JobView, JobPage, Problem, Health, ModelList, ScheduleList, ScheduleView, FiringPage]
     names, definitions = models_json_schema(
         [*((model, "validation") for model in inputs), *((model, "serialization") for model in outputs)],
         ref_template=REF,
@@ -89,7 +92,8 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
         paths[prefix + kind.path] = {"post": _submit(kind, refs)}
     for lookup in lookups:
         paths[prefix + lookup.path] = {"get": _lookup(lookup, refs, schemas)}
-    paths |= {prefix + path: operations for path, operations in _platform(refs, schemas).items()}
+    platform = _platform(refs, schemas) | _schedules(refs, schemas)
+    paths |= {prefix + path: operations for path, operations in platform.items()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -163,6 +167,49 @@ def _platform(refs: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
             )
         },
         "/health/live": {"get": _operation("health.live", "health", "Say that the process runs", health)},
+    }
+
+
+def _schedules(refs: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    name = {"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    one = _ok(refs[ScheduleView])
+    started = {
+        "202": {"description": "The job is stored; poll `Location`.", "content": {JSON: {"schema": refs[JobView]}}}
+    }
+    change = _operation(
+        "schedules.change",
+        "schedules",
+        "Pause a schedule or change its clock",
+        one | _problems(refs, 400, 404, 415, 422, 503),
+    )
+    run = _operation(
+        "schedules.run", "schedules", "Run a schedule's job now", started | _problems(refs, 404, 409, 422, 503)
+    )
+    firings = _operation(
+        "schedules.firings",
+        "schedules",
+        "List what came of a schedule's fire times, newest first",
+        _ok(refs[FiringPage]) | _problems(refs, 404, 422, 503),
+    )
+    return {
+        "/schedules": {
+            "get": _operation(
+                "schedules.list",
+                "schedules",
+                "List the schedules with their last and next run",
+                _ok(refs[ScheduleList]) | _problems(refs, 503),
+            )
+        },
+        "/schedules/{name}": {
+            "get": _operation("schedules.get", "schedules", "Get one schedule", one | _problems(refs, 404, 503)) | name,
+            "patch": change
+            | name
+            | {"requestBody": {"required": True, "content": {JSON: {"schema": refs[SchedulePatch]}}}},
+        },
+        "/schedules/{name}/run": {"post": run | name},
+        "/schedules/{name}/firings": {
+            "get": firings | {"parameters": [*name["parameters"], *_query_parameters(refs[FiringsQuery], schemas)]}
+        },
     }
 
 

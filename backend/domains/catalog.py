@@ -7,7 +7,7 @@ from backend.domains.domain import Domain
 from backend.errors import NotFound
 from backend.jobs.kinds import JobKind
 
-DOMAINS = ("backend.domains.blood.domain",)
+DOMAINS = ("backend.domains.platform.domain", "backend.domains.blood.domain")
 
 
 @lru_cache(maxsize=1)

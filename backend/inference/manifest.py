@@ -5,7 +5,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from backend.ml.drift import Bins
 
 MODEL_MAP = "model_map.json"
 MANIFEST = "manifest.json"
@@ -47,6 +51,20 @@ class Training(_Part):
     until: str
 
 
+class Reference(_Part):
+    """Where the columns and the calibrated output lay when the model was trained, to see later how far they moved."""
+
+    rows: int = Field(ge=1)
+    columns: dict[str, Bins]
+    output: Bins
+
+    @classmethod
+    def fit(cls, names: tuple[str, ...], rows: NDArray[np.float64], outputs: NDArray[np.float64]) -> Self:
+        """Cut the named columns of `rows` (n, k) and the `outputs` (n,) into bins, and count."""
+        columns = {name: Bins.fit(rows[:, place]) for place, name in enumerate(names)}
+        return cls(rows=len(rows), columns=columns, output=Bins.fit(outputs))
+
+
 class Manifest(_Part):
     """One version of one model. `parameters` are learnt numbers that the domain reads, such as interval curves."""
 
@@ -61,6 +79,13 @@ class Manifest(_Part):
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     training: Training
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
+    reference: Reference | None = None
+
+    @model_validator(mode="after")
+    def _reference_of_every_column(self) -> Self:
+        if self.reference is not None and set(self.reference.columns) != set(self.column_names):
+            raise ValueError("the reference must have the columns of the model, and no other")
+        return self
 
     @property
     def column_names(self) -> tuple[str, ...]:

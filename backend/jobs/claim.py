@@ -25,6 +25,7 @@ class Claim:
     attempt: int
     max_attempts: int
     request: dict[str, Any]
+    checkpoint: dict[str, Any] | None
 
 
 def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequence[Claim]:
@@ -73,5 +74,5 @@ def _claim(*, several: bool) -> ReturningUpdate[Any]:
             progress=0.0,
             progress_note=None,
         )
-        .returning(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request)
+        .returning(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request, JOB.c.checkpoint)
     )

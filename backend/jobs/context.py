@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +17,7 @@ from backend.extensions import Table, transaction
 from backend.inference.client import ModelClient
 from backend.inference.columns import Rows
 from backend.inference.manifest import Manifest
+from backend.jobs.checkpoint import save_checkpoint
 from backend.jobs.clock import utc_now
 
 
@@ -78,9 +79,13 @@ class JobContext:
         *,
         job_id: UUID,
         models: Models,
+        attempt: int = 1,
+        checkpoint: dict[str, Any] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.job_id = job_id
+        self.attempt = attempt
+        self.checkpoint = checkpoint
         self.models = models
         self.clock = clock
         self.stored: list[Table] = []
@@ -102,6 +107,21 @@ class JobContext:
     def store(self, *rows: Table) -> None:
         """Add rows that are committed together with the result, or not at all."""
         self.stored.extend(rows)
+
+    @contextmanager
+    def commit(self, checkpoint: dict[str, Any]) -> Iterator[Session]:
+        """Open one short transaction that commits a chunk of long work together with how far the job has come.
+
+        `self.checkpoint` is what the last chunk left, also that of an earlier attempt of the job: go on from there.
+
+        Raises:
+            AttemptEnded: the attempt must stop, or another one owns the job; nothing was written.
+        """
+        self.check()
+        with transaction() as session:
+            save_checkpoint(session, self.job_id, self.attempt, checkpoint)
+            yield session
+        self.checkpoint = checkpoint
 
     def progress(self, fraction: float, note: str | None = None) -> None:
         """Say how much is done, 0 to 1; shown on the job within seconds. Also a point where the attempt may end."""

@@ -40,7 +40,7 @@ def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
     """
     claims = claim(kind, job_id, worker=worker.name, lease=worker.lease)
     with ExitStack() as held:
-        contexts = [JobContext(job_id=one.job_id, models=RecordingModels(worker.models)) for one in claims]
+        contexts = [_context(one, worker) for one in claims]
         for one, context in zip(claims, contexts, strict=True):
             held.enter_context(worker.leases.holding(one, context))
         for one, context in zip(claims, contexts, strict=True):
@@ -51,6 +51,15 @@ def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
                 except LeaseLost:
                     log.warning("lease_lost")
     return len(claims)
+
+
+def _context(claimed: Claim, worker: Worker) -> JobContext:
+    return JobContext(
+        job_id=claimed.job_id,
+        attempt=claimed.attempt,
+        checkpoint=claimed.checkpoint,
+        models=RecordingModels(worker.models),
+    )
 
 
 def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:

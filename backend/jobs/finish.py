@@ -39,6 +39,7 @@ def succeed(claim: Claim, result: BaseModel, context: JobContext) -> None:
             result=result.model_dump(mode="json"),
             finished_at=now,
             progress=1.0,
+            checkpoint=None,
             error_code=None,
             error_message=None,
         )

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import structlog
 from pydantic import BaseModel
 from sqlalchemy import insert
+from sqlalchemy.orm import Session
 
 from backend.errors import Conflict, NotFound
 from backend.extensions import transaction
@@ -25,12 +26,28 @@ def submit(kind: JobKind, request: BaseModel) -> JobView:
         InputError: a check of the kind refused the request; nothing was stored.
         Unavailable: the database does not answer; nothing was stored.
     """
+    check_request(kind, request)
+    with transaction() as session:
+        job = store_job(session, kind, request)
+    ring(job)
+    return view(job)
+
+
+def check_request(kind: JobKind, request: BaseModel) -> None:
+    """Ask the checks of the kind; they may read the database, so not inside a transaction.
+
+    Raises:
+        InputError: one refused the request.
+    """
     for check in kind.checks:
         check(request)
+
+
+def store_job(session: Session, kind: JobKind, request: BaseModel) -> Job:
+    """Insert a checked job in the caller's transaction; the caller rings after its commit."""
     now = utc_now()
-    job_id = uuid4()
     job = {
-        "id": job_id,
+        "id": uuid4(),
         "kind": kind.name,
         "queue": kind.queue,
         "state": JobState.QUEUED,
@@ -42,11 +59,14 @@ def submit(kind: JobKind, request: BaseModel) -> JobView:
         "available_at": now,
         "rung_at": now,
     }
-    with transaction() as session:
-        session.execute(insert(JOB), job)
-    current_doorbell().ring(kind.name, kind.queue, job_id)
-    log.info("job_submitted", job_id=str(job_id), kind=kind.name)
-    return view(Job(**job))
+    session.execute(insert(JOB), job)
+    return Job(**job)
+
+
+def ring(job: Job) -> None:
+    """Ring for a job that is committed."""
+    current_doorbell().ring(job.kind, job.queue, job.id)
+    log.info("job_submitted", job_id=str(job.id), kind=job.kind)
 
 
 def cancel(job_id: UUID) -> JobView:

@@ -27,6 +27,7 @@ class Job(Table):
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how far a long job has come
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     progress: Mapped[float] = mapped_column(Float, default=0.0)  # 0 to 1

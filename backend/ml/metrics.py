@@ -12,10 +12,22 @@ Flags = NDArray[np.bool_]
 SMALLEST = 1e-12  # keeps a logarithm finite when a model is certain and wrong
 
 
+def log_losses(outcome: Flags, probability: Floats) -> Floats:
+    """Return the negative log-likelihood in nats of each `outcome` (n,) under `probability` (n,)."""
+    p = np.clip(probability, SMALLEST, 1.0 - SMALLEST)
+    return np.asarray(-np.where(outcome, np.log(p), np.log1p(-p)))
+
+
 def log_loss(outcome: Flags, probability: Floats) -> float:
     """Return the mean negative log-likelihood in nats of `outcome` (n,) under `probability` (n,)."""
-    p = np.clip(probability, SMALLEST, 1.0 - SMALLEST)
-    return float(-np.where(outcome, np.log(p), np.log1p(-p)).mean())
+    return float(log_losses(outcome, probability).mean())
+
+
+def standard_error(value: Floats, group: NDArray[np.int64]) -> float:
+    """Return the standard error of the mean of `value` (n,) when the rows of one `group` (n,) share their luck."""
+    _, member = np.unique(group, return_inverse=True)
+    sums = np.bincount(member, weights=value - value.mean())
+    return float(np.sqrt(np.square(sums).sum()) / len(value))
 
 
 def brier_score(outcome: Flags, probability: Floats) -> float:

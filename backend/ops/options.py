@@ -33,7 +33,7 @@ class StackSettings(Settings):
 
     @property
     def flower_url(self) -> str:
-        """Where Flower is: on the loopback interface, whatever `host` is, because it asks for no password."""
+        """Where Flower is: on the loopback interface, whatever `host` is."""
         return f"http://127.0.0.1:{self.flower_port}"
 
 

@@ -1,4 +1,4 @@
-"""A first client of the API: wait until it is ready, submit one match job, wait for its end, tabulate the donors."""
+"""A first client of the API: wait until it is ready, run one match job, tabulate the donors and the schedules."""
 
 import http.client
 import json
@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.table import Table
@@ -96,6 +97,35 @@ def tabulate(result: dict[str, Any]) -> Table:
     return table
 
 
+def read_schedules(api: str) -> list[dict[str, Any]]:
+    """Read the schedules with their next run.
+
+    Raises:
+        Unavailable: the API refused.
+    """
+    status, _, body = request("GET", f"{api}/api/ml/schedules")
+    if status != http.HTTPStatus.OK:
+        raise Unavailable(f"the schedules could not be read: {status} {body}")
+    return list(json.loads(body)["schedules"])
+
+
+def tabulate_schedules(schedules: list[dict[str, Any]]) -> Table:
+    """Lay out the schedules, their next runs in the time of their zones."""
+    table = Table(title="Schedules", box=box.SIMPLE, padding=(0, 0, 0, 1))
+    for heading in ("name", "cron", "zone", "next run"):
+        table.add_column(heading, no_wrap=True)
+    for one in schedules:
+        table.add_row(one["name"], one["cron"], one["timezone"], _next_run(one))
+    return table
+
+
+def _next_run(schedule: dict[str, Any]) -> str:
+    if schedule["next_at"] is None:
+        return "paused" if schedule["paused"] else "-"
+    moment = datetime.fromisoformat(schedule["next_at"]).astimezone(ZoneInfo(schedule["timezone"]))
+    return f"{moment:%a %Y-%m-%d %H:%M}"
+
+
 def _hours(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} h"
 
@@ -113,7 +143,7 @@ def request(
     try:
         content = {"Content-Type": "application/json"} if body is not None else {}
         payload = json.dumps(body) if body is not None else None
-        connection.request(method, address.path, payload, {**content, **(headers or {})})
+        connection.request(method, urlunsplit(("", "", *address[2:])), payload, {**content, **(headers or {})})
         response = connection.getresponse()
         return response.status, response.headers, response.read().decode()
     finally:

@@ -15,19 +15,22 @@ from pathlib import Path
 from rich.console import Console
 
 from backend.errors import SettingsError, StackError
+from backend.ops.first_forecasts import FirstForecasts
+from backend.ops.flower import VARIABLE as FLOWER_VARIABLE
+from backend.ops.flower import login
 from backend.ops.options import StackSettings, temporary_options
 from backend.ops.ports import find_free, require_free
-from backend.ops.sample import match_sample, tabulate, wait_until_ready
+from backend.ops.sample import match_sample, read_schedules, tabulate, tabulate_schedules, wait_until_ready
 from backend.ops.supervision import TETHER, Supervision, last_lines
 from backend.ops.valkey import server_command
 from backend.settings import PROJECT
 
 # A socket's path has 107 bytes (unix(7)), and supervisord first binds `<path>.<process id>`.
 SOCKET_FOLDER_BYTES = 107 - len("/supervisord.sock.4194304")
-# Programs of supervisord.conf in the order of their start: beat and Flower need no database, so they come before it.
+# Programs of supervisord.conf in the order of their start: Flower needs no database, so it comes before it.
 BROKER = "broker:valkey"
-EARLY = ("clients:beat", "clients:flower")
-LATE = ("clients:api", "clients:worker-interactive", "clients:worker-batch")
+EARLY = ("clients:flower",)
+LATE = ("clients:api", "clients:worker-interactive", "clients:worker-batch", "clients:beat")
 LOOPBACK = "127.0.0.1"
 
 
@@ -46,16 +49,18 @@ def run_once(*, donors: int, console: Console) -> None:
 
 
 def run_until_stopped(settings: StackSettings, *, console: Console) -> None:
-    """Bring up the stack and watch it until the person at the terminal, or SIGTERM, asks to stop.
+    """Bring up the stack, show its forecasts, and watch it until the person at the terminal, or SIGTERM, asks to stop.
 
     Raises:
         SanguineError: it did not come up, or a process of it ended.
         KeyboardInterrupt: the wish to stop came before it was up.
     """
     with running_stack(settings, console=console) as supervision:
+        forecasts = FirstForecasts(settings.url, console)
         try:
             while True:
                 supervision.check()
+                forecasts.look()
                 time.sleep(0.5)
         except KeyboardInterrupt:
             console.out("stopping …")
@@ -73,10 +78,12 @@ def running_stack(settings: StackSettings, *, console: Console) -> Iterator[Supe
     require_free(settings.host, settings.port, option="--port")
     require_free(LOOPBACK, settings.flower_port, option="--flower-port")
     logs = _make_folders(settings.data_dir)
+    flower_login = os.environ.get(FLOWER_VARIABLE) or login(settings)
     with socket_folder(settings.data_dir) as sockets:
         environment = build_environment(settings, sockets=sockets)
         with Supervision(sockets=sockets, logs=logs, environment=environment, directory=PROJECT) as supervision:
             _bring_up(settings, supervision, environment=environment, logs=logs, console=console)
+            _print_addresses(settings, flower_login=flower_login, logs=logs, console=console)
             yield supervision
 
 
@@ -98,10 +105,19 @@ def _bring_up(
     wait_until_ready(settings.url, settings.flower_url, since=since, check=supervision.check)
     console.out("matching donors to a sample request, through the queue …")
     console.print(tabulate(match_sample(settings.url)))
+    console.print(tabulate_schedules(read_schedules(settings.url)))
+
+
+def _print_addresses(settings: StackSettings, *, flower_login: str, logs: Path, console: Console) -> None:
+    user, _, password = flower_login.partition(":")
     console.out(
-        f"API      {settings.url}/apidocs/\nFlower   {settings.flower_url}/\nhealth   {settings.url}/api/ml/health"
+        f"API      {settings.url}/apidocs/\n"
+        f"Flower   {settings.flower_url}/ (user {user}, password {password})\n"
+        f"health   {settings.url}/api/ml/health\n"
+        f"logs     {logs}\n"
+        f"ready {settings.url}",
+        highlight=False,
     )
-    console.out(f"logs     {logs}\nready {settings.url}", highlight=False)
 
 
 def run_step(*arguments: str, environment: Mapping[str, str], log: Path, visible: bool = False) -> None:
@@ -134,7 +150,6 @@ def build_environment(settings: StackSettings, *, sockets: Path) -> dict[str, st
         "STACK_VALKEY": shlex.join(server_command(socket=socket, directory=data_dir)),
         "STACK_API": shlex.quote(f"{settings.host}:{settings.port}"),
         "STACK_FLOWER_PORT": str(settings.flower_port),
-        "STACK_SCHEDULE": shlex.quote(str(data_dir / "beat-schedule")),
     }
 
 

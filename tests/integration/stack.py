@@ -16,6 +16,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+FLASK = (str(BIN / "flask"), "--app", "backend.app:create_app")
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class Stack:
         done = subprocess.run(command, cwd=PROJECT, env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def migrate(self) -> None:
+        self.run(*FLASK, "db", "upgrade")
+
     def prepare(self, *, donors: int) -> None:
-        flask = [str(BIN / "flask"), "--app", "backend.app:create_app"]
-        self.run(*flask, "db", "upgrade")
-        self.run(*flask, "seed", "--donors", str(donors))
+        self.migrate()
+        self.run(*FLASK, "seed", "--donors", str(donors))
 
     def start(self, name: str, *command: str) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
@@ -75,16 +78,12 @@ class Stack:
         self.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4)
         self.start_worker("batch", queues="batch,maintenance", pool="prefork", concurrency=1)
 
-    def start_beat(self) -> None:
-        self.start(
-            "beat",
-            *(str(BIN / "celery"), "-A", "celery_worker", "beat", "-s", str(self.root / "beat"), "--pidfile", ""),
-        )
+    def start_beat(self, name: str = "beat") -> None:
+        self.start(name, str(BIN / "celery"), "-A", "celery_worker", "beat")
 
     def start_flower(self) -> int:
         port = free_port()
-        options = ("--address=127.0.0.1", f"--port={port}", "--read_only=True")
-        self.start("flower", str(BIN / "celery"), "-A", "celery_worker", "flower", *options)
+        self.start("flower", str(BIN / "celery"), "-A", "celery_worker", "flower", f"--port={port}")
         return port
 
     def wait_ready(self, *, seconds: float = 40) -> None:

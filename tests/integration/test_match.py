@@ -1,9 +1,11 @@
 """The main job end to end, on a real worker, on SQLite and PostgreSQL."""
 
 import itertools
+from base64 import b64encode
 
 import pytest
 
+from backend.ops.flower import PASSWORD_FILE
 from tests.integration.stack import Stack, wait_until
 
 INLINE = {"blood_group": "B+", "latitude": 10.0, "longitude": 76.3, "urgency": 3, "units_required": 2}
@@ -113,14 +115,33 @@ def bad_input_is_refused_and_not_stored(stack: Stack) -> None:
 
 def flower_shows_the_worker_and_the_kind_and_nobody_s_data(stack: Stack) -> None:
     port = stack.start_flower()
+    wait_until(
+        lambda: stack.call("GET", "/healthcheck", port=port).status == 200, seconds=30, what=stack.tail("flower")
+    )
+    password = (stack.root / PASSWORD_FILE).read_text().strip()
 
     def page(path: str) -> str:
-        return str(stack.call("GET", path, port=port).body)
+        answer = stack.call("GET", path, headers=basic(f"admin:{password}"), port=port)
+        assert answer.status == 200, answer
+        return str(answer.body)
 
-    wait_until(lambda: "interactive@test" in page("/workers"), seconds=30, what=stack.tail("flower"))
-    job = match(stack, {"request": INLINE | {"latitude": 9.876543}})
     table = "/tasks/datatable?draw=1&start=0&length=50&search[value]=&order[0][column]=0&order[0][dir]=desc"
     table += "&columns[0][data]=received"
+    for path in ("/", "/workers", "/tasks", table, "/api/workers", "/api/tasks"):
+        assert stack.call("GET", path, port=port).status == 401, path
+        assert stack.call("GET", path, headers=basic("admin:"), port=port).status == 401, path
+    assert stack.call("GET", "/workers", headers=basic("admin:guess"), port=port).status == 401
+    assert "127.0.0.1" in stack.tail("flower")()
+    wait_until(lambda: "interactive@test" in page("/workers"), seconds=30, what=stack.tail("flower"))
+    job = match(stack, {"request": INLINE | {"latitude": 9.876543}})
     wait_until(lambda: job["id"] in page(table), seconds=15, what=lambda: page(table))
-    assert "blood.match" in page(table)
+    tasks = stack.call("GET", table, headers=basic(f"admin:{password}"), port=port).body["data"]
+    shown = [task for task in tasks if job["id"] in task["args"]]
+    assert [(task["name"], task["args"], task["kwargs"]) for task in shown] == [
+        ("blood.match", f"('{job['id']}',)", "{}")
+    ]
     assert "9.876543" not in page(table)
+
+
+def basic(login: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(login.encode()).decode()}

@@ -30,5 +30,5 @@ def test_migrations_lead_from_nothing_to_the_tables_and_back(app: Flask):
         downgrade(MIGRATIONS, revision="base")
         assert set(inspect(db.engine).get_table_names()) <= {"alembic_version"}
         upgrade(MIGRATIONS)
-        assert {"job", "donor", "match_prediction"} <= set(inspect(db.engine).get_table_names())
+        assert {"job", "donor", "match_prediction", "schedule_firing"} <= set(inspect(db.engine).get_table_names())
         db.engine.dispose()

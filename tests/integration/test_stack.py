@@ -1,6 +1,7 @@
 """`run.py` itself: the whole stack comes up, does the sample job, and goes away whatever ends it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -95,6 +96,10 @@ def test_asked_to_stop_it_ends_well_and_leaves_nothing(run_py: RunPy, number: si
     text = run_py.text()
     for part in ("migrating", "seeding 300 simulated donors", "rank", f"http://127.0.0.1:{run_py.port}/apidocs/"):
         assert part in text
+    assert re.search(r"nightly_reliability +30 0 \* \* \* +Asia/Kolkata +\w+ [\d-]+ 00:30", text)
+    password = run_py.data_dir.joinpath("flower-password").read_text().strip()
+    assert f"(user admin, password {password})" in text
+    assert not [command for command in run_py.processes().values() if password in command]
     second = run_py.launch("--data-dir", str(run_py.data_dir), "--port", str(run_py.port))
     assert second.wait(10) == 2
     assert f"port {run_py.port} is in use by" in run_py.text()

@@ -1,11 +1,35 @@
 """What the blood service declares."""
 
+from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
+
+from backend.audit.retention import Retention
+from backend.domains.blood.availability_jobs import check_donors, predict_availability, predict_response_time
+from backend.domains.blood.demand_jobs import forecast_demand
+from backend.domains.blood.demand_lookup import demand_forecasts
+from backend.domains.blood.demand_schemas import ForecastPage, ForecastQuery, ForecastRequest, ForecastResult
+from backend.domains.blood.donor_schemas import AvailabilityResult, DonorsRequest, ResponseTimeResult
+from backend.domains.blood.drift_jobs import measure_drift
+from backend.domains.blood.drift_lookup import drift_report
+from backend.domains.blood.drift_schemas import DriftPage, DriftQuery, DriftRequest, DriftResult
 from backend.domains.blood.history_lookup import match_history
 from backend.domains.blood.match_jobs import MODELS, POOL, check_match, match_donors
-from backend.domains.blood.schemas import HistoryPage, HistoryQuery, MatchRequest, MatchResult
+from backend.domains.blood.reliability_jobs import check_rescore, rescore_reliability
+from backend.domains.blood.schemas import (
+    HistoryPage,
+    HistoryQuery,
+    MatchRequest,
+    MatchResult,
+    RescoreRequest,
+    RescoreResult,
+)
 from backend.domains.blood.seed import seed
+from backend.domains.blood.tables import DemandForecast, DriftReport, MatchPrediction
 from backend.domains.domain import Domain, Lookup
+from backend.errors import Unavailable
 from backend.jobs.kinds import JobKind
+from backend.jobs.schedules.declaration import Schedule
 
 DOMAIN = Domain(
     name="blood",
@@ -23,6 +47,66 @@ DOMAIN = Domain(
             timeout=10,
             retries=2,
         ),
+        JobKind(
+            name="blood.predict_availability",
+            path="/predict_availability",
+            summary="Say how likely donors accept if asked",
+            request=DonorsRequest,
+            result=AvailabilityResult,
+            run=predict_availability,
+            checks=(check_donors,),
+            queue="interactive",
+            timeout=30,
+            retries=2,
+        ),
+        JobKind(
+            name="blood.predict_response_time",
+            path="/predict_response_time",
+            summary="Say when donors answer if asked",
+            request=DonorsRequest,
+            result=ResponseTimeResult,
+            run=predict_response_time,
+            checks=(check_donors,),
+            queue="interactive",
+            timeout=30,
+            retries=2,
+        ),
+        JobKind(
+            name="blood.rescore_reliability",
+            path="/rescore_reliability",
+            summary="Score the reliability of every donor anew",
+            request=RescoreRequest,
+            result=RescoreResult,
+            run=rescore_reliability,
+            checks=(check_rescore,),
+            queue="batch",
+            timeout=1800,
+            retries=5,
+            # a donor deleted between the read and the write of a chunk: the next attempt no longer reads it
+            retry_on=(Unavailable, IntegrityError),
+        ),
+        JobKind(
+            name="blood.forecast_demand",
+            path="/forecasts",
+            summary="Forecast the units that will be requested",
+            request=ForecastRequest,
+            result=ForecastResult,
+            run=forecast_demand,
+            queue="batch",
+            timeout=1800,
+            retries=2,
+        ),
+        JobKind(
+            name="blood.measure_drift",
+            path="/drift",
+            summary="Compare the asks of late with what the models were trained on",
+            request=DriftRequest,
+            result=DriftResult,
+            run=measure_drift,
+            queue="batch",
+            timeout=1800,
+            retries=2,
+        ),
     ),
     lookups=(
         Lookup(
@@ -33,6 +117,32 @@ DOMAIN = Domain(
             result=HistoryPage,
             run=match_history,
         ),
+        Lookup(
+            name="blood.demand_forecasts",
+            path="/forecasts",
+            summary="Read the latest demand forecast",
+            query=ForecastQuery,
+            result=ForecastPage,
+            run=demand_forecasts,
+        ),
+        Lookup(
+            name="blood.drift_report",
+            path="/drift",
+            summary="Read the latest report of drift",
+            query=DriftQuery,
+            result=DriftPage,
+            run=drift_report,
+        ),
+    ),
+    schedules=(
+        Schedule(name="nightly_reliability", kind="blood.rescore_reliability", cron="30 0 * * *"),
+        Schedule(name="nightly_drift", kind="blood.measure_drift", cron="0 3 * * *"),
+        Schedule(name="weekly_forecasts", kind="blood.forecast_demand", cron="0 2 * * 0", catch_up=timedelta(days=2)),
+    ),
+    retentions=(
+        Retention(table=MatchPrediction, time="at"),
+        Retention(table=DriftReport, time="at"),
+        Retention(table=DemandForecast, time="made_at", protected=lambda cutoff: DemandForecast.day >= cutoff.date()),
     ),
     models=MODELS,
     preload=POOL.snapshot,

@@ -132,13 +132,9 @@ def make_snapshot(
     donor_rows: NDArray[np.void], donation_rows: NDArray[np.void], contact_rows: NDArray[np.void], *, policy: Policy
 ) -> Snapshot:
     """Build everything a match needs from the tables' rows; events of donors that are gone are left out."""
-    donors = Donors(**_columns(donor_rows))
-    donation_rows = _of_known_donors(donation_rows, donor_rows["id"])
-    contact_rows = _of_known_donors(contact_rows, donor_rows["id"])
-    donations = Donations(**_columns(donation_rows, donor=_rows_of(donation_rows["donor"], donors), without=("id",)))
-    contacts = Contacts(
-        **_columns(contact_rows, donor=_rows_of(contact_rows["donor"], donors), without=("id", "critical"))
-    )
+    donation_rows = of_known_donors(donation_rows, donor_rows["id"])
+    contact_rows = of_known_donors(contact_rows, donor_rows["id"])
+    donors, donations, contacts = records_of(donor_rows, donation_rows, contact_rows)
     counted = np.flatnonzero(~contact_rows["critical"])
     by_time = counted[np.argsort(contacts.asked_at[counted], kind="stable")]
     return Snapshot(
@@ -148,6 +144,18 @@ def make_snapshot(
         asked_at=contacts.asked_at[by_time],
         asked=contacts.donor[by_time],
     )
+
+
+def records_of(
+    donor_rows: NDArray[np.void], donation_rows: NDArray[np.void], contact_rows: NDArray[np.void]
+) -> tuple[Donors, Donations, Contacts]:
+    """Return the tables' rows as records; donors come ordered by id, and events only of donors that are there."""
+    donors = Donors(**_columns(donor_rows))
+    donations = Donations(**_columns(donation_rows, donor=_rows_of(donation_rows["donor"], donors), without=("id",)))
+    contacts = Contacts(
+        **_columns(contact_rows, donor=_rows_of(contact_rows["donor"], donors), without=("id", "critical"))
+    )
+    return donors, donations, contacts
 
 
 def last_whole_blood(donations: Donations, donors: int) -> Floats:
@@ -163,7 +171,8 @@ def _columns(rows: NDArray[np.void], *, without: tuple[str, ...] = (), **replace
     return {name: replaced[name] if name in replaced else np.ascontiguousarray(rows[name]) for name in names}
 
 
-def _of_known_donors(rows: NDArray[np.void], donor_ids: NDArray[np.int64]) -> NDArray[np.void]:
+def of_known_donors(rows: NDArray[np.void], donor_ids: NDArray[np.int64]) -> NDArray[np.void]:
+    """Return the events of donors that are there; one may be gone between two reads."""
     return rows[np.isin(rows["donor"], donor_ids)]
 
 

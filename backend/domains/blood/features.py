@@ -8,9 +8,9 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from backend.domains.blood.history import History
-from backend.domains.blood.horizons import DAY, local_hour, local_weekday
-from backend.domains.blood.records import BLOOD_GROUPS, Floats, Rows, Sex
+from backend.domains.blood.history import EventIndex, History
+from backend.domains.blood.horizons import DAY, HOUR, local_hour, local_weekday
+from backend.domains.blood.records import BLOOD_GROUPS, Contacts, Donors, Floats, Requests, Rows, Sex
 
 MONTH: Final = 365.25 * DAY / 12.0
 YEAR: Final = 365.25 * DAY
@@ -60,7 +60,7 @@ FEATURES: Final = {
         Feature("acceptance_rate", "1", "asks accepted, a year-old one counting half, smoothed by 4 imaginary asks"),
         Feature("answered_rate", "1", "asks answered at all, weighted and smoothed alike"),
         Feature("mean_response_hours", "h", "mean time to answer, weighted alike; missing without answers"),
-        Feature("completion_rate", "1", "commitments kept (arrived), weighted alike, smoothed by 3 imaginary ones"),
+        Feature("completion_rate", "1", "commitments kept, weighted alike, smoothed by 3 imaginary ones"),
         Feature("no_show_rate", "1", "commitments broken without a word, weighted and smoothed alike"),
         Feature("late_cancel_rate", "1", "commitments cancelled late, weighted and smoothed alike"),
         Feature("decayed_commitments", "commitments", "number behind the three rates, a year-old one counting half"),
@@ -99,6 +99,20 @@ class Asks:
     def __len__(self) -> int:
         return len(self.donor)
 
+    @classmethod
+    def of(cls, contacts: Contacts, *, donors: Donors, requests: Requests) -> Self:
+        """Return asks that were made (n,), each as of its own moment; `requests` has those of all `contacts` (n,)."""
+        request = np.searchsorted(requests.id, contacts.request)
+        return cls(
+            donor=contacts.donor,
+            as_of=contacts.asked_at,
+            distance_km=contacts.distance_km.astype(np.float64),
+            urgency=requests.urgency[request].astype(np.float64),
+            units=requests.units[request].astype(np.float64),
+            hours_until_needed=(requests.needed_by[request] - contacts.asked_at) / HOUR,
+            group_match=(requests.blood_group[request] == donors.blood_group[contacts.donor]).astype(np.float64),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureMatrix:
@@ -135,7 +149,12 @@ def response_features(history: History, asks: Asks) -> FeatureMatrix:
 
 def reliability_features(history: History, asks: Asks) -> FeatureMatrix:
     """Return the columns `RELIABILITY_FEATURES` (n, 5) of the model of kept commitments."""
-    return FeatureMatrix.of(RELIABILITY_FEATURES, _kept(history, asks))
+    return commitment_features(history.outcomes, asks.donor, asks.as_of)
+
+
+def commitment_features(outcomes: EventIndex, donor: Rows, as_of: Floats) -> FeatureMatrix:
+    """Return the columns `RELIABILITY_FEATURES` (n, 5) of donors as of moments (n,), from their commitments alone."""
+    return FeatureMatrix.of(RELIABILITY_FEATURES, _commitments(outcomes, donor, as_of))
 
 
 def match_features(history: History, asks: Asks) -> FeatureMatrix:
@@ -194,9 +213,13 @@ def _person(history: History, asks: Asks) -> Columns:
 
 
 def _kept(history: History, asks: Asks) -> Columns:
-    """Return how earlier commitments ended; declining, medical deferrals and cancelled requests are no fault."""
-    position = history.outcomes.position(asks.donor, asks.as_of)
-    kept, absent, excused = history.outcomes.sums(asks.donor, position, asks.as_of).T
+    return _commitments(history.outcomes, asks.donor, asks.as_of)
+
+
+def _commitments(outcomes: EventIndex, donor: Rows, as_of: Floats) -> Columns:
+    """Return how earlier commitments ended; declining, medical deferrals and cancelled requests do not count."""
+    position = outcomes.position(donor, as_of)
+    kept, absent, excused = outcomes.sums(donor, position, as_of).T
     commitments = kept + absent + excused
     weight = PRIOR_COMMITMENTS + commitments
     return {
@@ -204,5 +227,5 @@ def _kept(history: History, asks: Asks) -> Columns:
         "no_show_rate": (PRIOR_COMMITMENTS * PRIOR_NO_SHOW + absent) / weight,
         "late_cancel_rate": (PRIOR_COMMITMENTS * PRIOR_LATE_CANCEL + excused) / weight,
         "decayed_commitments": commitments,
-        "months_since_last_outcome": (asks.as_of - history.outcomes.last(asks.donor, position)) / MONTH,
+        "months_since_last_outcome": (as_of - outcomes.last(donor, position)) / MONTH,
     }

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domains.blood.horizons import DAY, HOUR
-from backend.domains.blood.records import Answer, Contacts, Donations, Donors, Floats, Ints, Outcome, Rows
+from backend.domains.blood.records import Answer, Codes, Contacts, Donations, Donors, Floats, Ints, Outcome, Rows
 
 HALF_LIFE: Final = 365.0 * DAY
 """After this many seconds an event counts half in a decayed sum."""
+
+COMMITMENTS: Final = (Outcome.DONATED, Outcome.NO_SHOW, Outcome.LATE_CANCEL)
+"""Ends of an accepted commitment that say how reliable a donor is: kept, broken without a word, cancelled late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,6 @@ class History:
         n = len(donors)
         answered = contacts.answer != Answer.NONE
         hours = np.where(answered, (contacts.answered_at - contacts.asked_at) / HOUR, 0.0)
-        # A donor who arrived kept the commitment, whatever the screening said; a request called off binds nobody.
-        kept = (contacts.outcome == Outcome.DONATED) | (contacts.outcome == Outcome.DEFERRED)
-        absent, excused = contacts.outcome == Outcome.NO_SHOW, contacts.outcome == Outcome.LATE_CANCEL
         return cls(
             donors=donors,
             donations=EventIndex.build(donors=n, donor=donations.donor, at=donations.at),
@@ -130,10 +130,22 @@ class History:
                 at=np.where(answered, contacts.answered_at, np.nan),
                 weights=(answered.astype(np.float64), (contacts.answer == Answer.ACCEPTED).astype(np.float64), hours),
             ),
-            outcomes=EventIndex.build(
-                donors=n,
-                donor=contacts.donor,
-                at=np.where(kept | absent | excused, contacts.ended_at, np.nan),
-                weights=(kept.astype(np.float64), absent.astype(np.float64), excused.astype(np.float64)),
+            outcomes=index_commitments(
+                donors=n, donor=contacts.donor, outcome=contacts.outcome, ended_at=contacts.ended_at
             ),
         )
+
+
+def index_commitments(*, donors: int, donor: Rows, outcome: Codes, ended_at: Floats) -> EventIndex:
+    """Index how accepted commitments (n,) ended; sums: kept, not shown up for, cancelled late.
+
+    Only these three count. A medical deferral is the blood centre's decision, with the donor at the door or on the
+    telephone, and a request that was called off binds nobody: neither speaks for or against a donor.
+    """
+    counted = [outcome == kind for kind in COMMITMENTS]
+    return EventIndex.build(
+        donors=donors,
+        donor=donor,
+        at=np.where(np.logical_or.reduce(counted), ended_at, np.nan),
+        weights=tuple(flags.astype(np.float64) for flags in counted),
+    )

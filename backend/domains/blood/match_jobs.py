@@ -12,7 +12,6 @@ from backend.domains.blood.donor_index import Candidates, Exclusion
 from backend.domains.blood.donor_pool import DonorPool, Snapshot
 from backend.domains.blood.features import (
     Asks,
-    FeatureMatrix,
     availability_features,
     match_features,
     reliability_features,
@@ -22,10 +21,11 @@ from backend.domains.blood.horizons import HORIZON_HOURS
 from backend.domains.blood.matching import CRITICAL, RADIUS_KM, matches_to_return, rank
 from backend.domains.blood.outreach_size import donors_to_ask
 from backend.domains.blood.queries import find_request, still_listed
+from backend.domains.blood.reasons import strongest_reasons
 from backend.domains.blood.records import BLOOD_GROUPS, GROUP_CODE, Component, Floats, Rows
 from backend.domains.blood.response import median_hours
 from backend.domains.blood.rules import substitution_costs
-from backend.domains.blood.schemas import AskPlan, DonorMatch, MatchReason, MatchRequest, MatchResult
+from backend.domains.blood.schemas import AskPlan, DonorMatch, MatchRequest, MatchResult
 from backend.domains.blood.tables import BloodRequest, MatchPrediction
 from backend.errors import FieldError, NotFound, ValidationFailed
 from backend.extensions import transaction
@@ -40,7 +40,6 @@ AVAILABILITY, RESPONSE, RELIABILITY, MATCH = (
     "donor_seeker_match",
 )
 MODELS = (AVAILABILITY, RESPONSE, RELIABILITY, MATCH)
-REASONS = 5  # the strongest contributions are told
 SPARE = 10  # candidates ranked beyond top_k, in place of donors who withdrew a moment ago
 
 POOL = DonorPool()
@@ -231,7 +230,7 @@ def _describe(snapshot: Snapshot, need: Need, ranked: _Ranked, context: JobConte
             availability_score=float(availability[place]),
             response_time_hours=None if math.isnan(hours[place]) else round(float(hours[place]), 2),
             reliability_score=float(reliability[place]),
-            reasons=_reasons(features, place, contributions[place]),
+            reasons=strongest_reasons(features, place, contributions[place]),
         )
         for place, row in enumerate(ranked.rows)
     ]
@@ -248,19 +247,6 @@ def _asks(snapshot: Snapshot, need: Need, rows: Rows, distance_km: Floats, now: 
         hours_until_needed=np.full(count, need.hours_until_needed(now)),
         group_match=(snapshot.donors.blood_group[rows] == GROUP_CODE[need.blood_group]).astype(np.float64),
     )
-
-
-def _reasons(features: FeatureMatrix, donor: int, contributions: Floats) -> list[MatchReason]:
-    values = features.values[donor]
-    strongest = np.argsort(-np.abs(contributions[:-1]), kind="stable")[:REASONS]
-    return [
-        MatchReason(
-            feature=features.names[column],
-            value=None if math.isnan(values[column]) else round(float(values[column]), 4),
-            contribution=round(float(contributions[column]), 4),
-        )
-        for column in strongest
-    ]
 
 
 def _to_store(matches: list[DonorMatch], need: Need, context: JobContext, now: datetime) -> list[MatchPrediction]:

@@ -55,9 +55,13 @@ class TableReader:
     query: Select[*tuple[Any, ...]]
     dtype: list[tuple[str, DTypeLike]]
 
-    def read(self, session: Session, *, since: datetime | None = None) -> NDArray[np.void]:
-        """Return the rows changed at or after `since`, all without it, as one structured array (n,)."""
-        query = self.query if since is None else self.query.where(self.updated_at >= since)
+    def read(
+        self, session: Session, *conditions: ColumnElement[bool], since: datetime | None = None
+    ) -> NDArray[np.void]:
+        """Return the rows that meet `conditions` and changed at or after `since` as one structured array (n,)."""
+        query = self.query.where(*conditions)
+        if since is not None:
+            query = query.where(self.updated_at >= since)
         chunks = [np.empty(0, dtype=self.dtype), *self._chunks(session, query)]
         return np.concatenate(chunks)
 
@@ -148,10 +152,47 @@ CONTACTS = TableReader(
     ],
 )
 
+REQUESTS = TableReader(
+    table=BloodRequest,
+    updated_at=BloodRequest.updated_at,
+    query=select(
+        BloodRequest.id,
+        epoch(BloodRequest.created_at),
+        BloodRequest.latitude,
+        BloodRequest.longitude,
+        _code(BloodRequest.district, DISTRICT_CODE, otherwise=-1),
+        _code(BloodRequest.blood_group, GROUP_CODE, otherwise=-1),
+        _code(BloodRequest.component, COMPONENT_CODE, otherwise=-1),
+        BloodRequest.units_required,
+        BloodRequest.urgency,
+        epoch(BloodRequest.needed_by),
+        epoch(BloodRequest.cancelled_at),
+    ),
+    dtype=[
+        ("id", "i8"),
+        ("created_at", "f8"),
+        ("latitude", "f8"),
+        ("longitude", "f8"),
+        ("district", "i1"),
+        ("blood_group", "i1"),
+        ("component", "i1"),
+        ("units", "i2"),
+        ("urgency", "i1"),
+        ("needed_by", "f8"),
+        ("cancelled_at", "f8"),
+    ],
+)
+
 
 def find_request(session: Session, request_id: int) -> BloodRequest | None:
     """Return a stored request for blood."""
     return session.get(BloodRequest, request_id)
+
+
+def registered_at(session: Session, donor_ids: list[int]) -> dict[int, datetime]:
+    """Return when each of these donors was registered; who does not exist is left out."""
+    found = session.execute(select(Donor.id, Donor.registered_at).where(Donor.id.in_(donor_ids)))
+    return {row.id: row.registered_at for row in found}
 
 
 def still_listed(session: Session, donor_ids: list[int]) -> set[int]:

@@ -133,6 +133,23 @@ class MatchResult(BaseModel):
     saved: bool
 
 
+class RescoreRequest(_Input):
+    """Score the reliability of every donor anew."""
+
+    as_of: AwareDatetime | None = Field(
+        default=None, description="See what ended before this moment; without it, before the job first ran."
+    )
+
+
+class RescoreResult(BaseModel):
+    """What a rescoring did; the scores are in the table `donor_reliability`."""
+
+    as_of: datetime
+    donors: int = Field(description="Donors scored, each once, also when the job was interrupted and went on.")
+    with_commitments: int = Field(description="Those of them with a commitment that counts; the others get the prior.")
+    models: dict[str, str] = Field(description="Model versions used.")
+
+
 class HistoryQuery(_Input):
     """Whose saved predictions to read."""
 

@@ -87,6 +87,22 @@ class ContactOutcome(Table):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now, index=True)
 
 
+class DonorReliability(Table):
+    """How likely a donor comes after accepting, as last rescored; a donor has no row before the first rescoring."""
+
+    __tablename__ = "donor_reliability"
+
+    donor_id: Mapped[int] = mapped_column(
+        ForeignKey("donor.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    as_of: Mapped[datetime] = mapped_column(UtcDateTime)  # what ended before this was seen
+    mean: Mapped[float] = mapped_column(Float)  # of the posterior
+    lower_10: Mapped[float] = mapped_column(Float)  # the posterior's 10 % quantile
+    n: Mapped[float] = mapped_column(Float)  # commitments behind it, a year-old one counting half
+    commitments: Mapped[int] = mapped_column(Integer)  # the same, each counting one
+    model_version: Mapped[str] = mapped_column(String(64))
+
+
 class MatchPrediction(Table):
     """One donor of one stored match, as it was answered."""
 
@@ -113,8 +129,26 @@ class MatchPrediction(Table):
     model_version: Mapped[str] = mapped_column(String(64))
 
 
+class DriftReport(Table):
+    """How far one column of one model, or its output, lay from its reference in one look at the asks of late."""
+
+    __tablename__ = "drift_report"
+    __table_args__ = (UniqueConstraint("job_id", "model", "column"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)  # the same for all rows of a run
+    model: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    column: Mapped[str] = mapped_column(String(64))  # "output" for what the model says
+    n: Mapped[int] = mapped_column(Integer)  # asks looked at
+    effect: Mapped[float | None] = mapped_column(Float)  # population stability index; NULL: too few asks
+    p: Mapped[float | None] = mapped_column(Float)
+    verdict: Mapped[str] = mapped_column(String(16))  # stable, drifted, too_few
+
+
 class DemandForecast(Table):
-    """Forecast units requested on one day in one district for one blood group."""
+    """Units forecast to be requested on one day in one district for one blood group; `all` is the sum over them."""
 
     __tablename__ = "demand_forecast"
     __table_args__ = (UniqueConstraint("job_id", "district", "blood_group", "day"),)
@@ -124,10 +158,10 @@ class DemandForecast(Table):
     district: Mapped[str] = mapped_column(String(40))
     blood_group: Mapped[str] = mapped_column(String(3))
     day: Mapped[date] = mapped_column(Date, index=True)
-    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)  # the same for all rows of a run
     units: Mapped[float] = mapped_column(Float)
     low_80: Mapped[float] = mapped_column(Float)
     high_80: Mapped[float] = mapped_column(Float)
     low_95: Mapped[float] = mapped_column(Float)
     high_95: Mapped[float] = mapped_column(Float)
-    model: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(200))  # methods whose average it is

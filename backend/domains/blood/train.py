@@ -8,19 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.domains.blood.simulate import World, simulate
+from backend.domains.blood.simulate import simulate
 from backend.domains.blood.simulate.world import Progress
 from backend.domains.blood.training.cards import card
 from backend.domains.blood.training.dataset import Dataset
 from backend.domains.blood.training.evaluation import as_json
 from backend.domains.blood.training.models import (
-    Trained,
     refuse_worse_than_product,
     train_availability,
     train_match,
     train_reliability,
 )
+from backend.domains.blood.training.reference import reference_of
 from backend.domains.blood.training.response_time import train_response_time
+from backend.domains.blood.training.tasks import Trained
 from backend.inference.manifest import Calibration, Column, Golden, Manifest, Training, write_version
 
 VERSION = "1"
@@ -64,11 +65,12 @@ def train(configuration: Configuration, *, progress: Progress) -> tuple[Dataset,
 def write(root: Path, data: Dataset, models: list[Trained], *, seed: int) -> None:
     """Write each model to `root/<name>/<version>/`, enter it in the catalogue, and put its card beside it."""
     for trained in models:
-        write_version(root, manifest_of(trained, data.world, seed=seed), _contents(trained, data, seed=seed))
+        write_version(root, manifest_of(trained, data, seed=seed), _contents(trained, data, seed=seed))
 
 
-def manifest_of(trained: Trained, world: World, *, seed: int) -> Manifest:
+def manifest_of(trained: Trained, data: Dataset, *, seed: int) -> Manifest:
     """Return the manifest of a trained model; the digests are filled in when it is written."""
+    world = data.world
     since, until = trained.train.dates()
     return Manifest(
         name=trained.name,
@@ -93,6 +95,7 @@ def manifest_of(trained: Trained, world: World, *, seed: int) -> Manifest:
             "test": as_json(trained.test),
             "interval": as_json(trained.interval),
         },
+        reference=reference_of(trained, data),
     )
 
 

@@ -1,5 +1,6 @@
 """The platform's HTTP conventions, on a tiny job kind."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -184,7 +185,7 @@ def test_every_route_is_described_and_every_description_is_a_route(client: Flask
         for method in operations
     }
     routes = {
-        (rule.rule.replace("<uuid:", "{").replace(">", "}"), method)
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/api/ml")
         for method in rule.methods - {"HEAD", "OPTIONS"}

@@ -2,11 +2,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from backend.inference.catalogue import Catalogue
-from backend.inference.manifest import CatalogueEntry, Golden, Manifest, digest, write_version
+from backend.inference.manifest import CatalogueEntry, Golden, Manifest, Reference, digest, write_version
 
 
 def test_what_is_written_is_what_the_catalogue_reads(
@@ -75,3 +76,49 @@ def test_golden_rows_need_one_output_each_and_equal_lengths(
 ) -> None:
     with pytest.raises(ValidationError):
         Golden(rows=rows, outputs=outputs)
+
+
+def learnt() -> tuple[np.ndarray, Reference]:
+    """Rows (500, 2), the second column with few values and some missing, and what is kept of them."""
+    rng = np.random.default_rng(1)
+    rows = np.column_stack((rng.normal(size=500), rng.choice([0.0, 1.0, np.nan], 500)))
+    return rows, Reference.fit(("a", "b"), rows, rng.random(500))
+
+
+def test_a_reference_puts_values_into_the_same_bins_after_it_was_written_and_read(
+    root: Path, write: Callable[..., Path], catalogue: Catalogue
+) -> None:
+    folder = write("adder")
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    contents = {name: (folder / name).read_bytes() for name in manifest.files}
+    rows, reference = learnt()
+    write_version(root, manifest.model_copy(update={"reference": reference}), contents)
+    found = catalogue.read("adder").manifest.reference
+    assert found == reference
+    for place, name in enumerate(("a", "b")):
+        bins = found.columns[name]
+        count = np.bincount(bins.places(rows[:, place]), minlength=len(bins.shares))
+        assert bins.shares == pytest.approx(count / found.rows, abs=1e-6)
+
+
+def test_a_manifest_written_before_there_were_references_is_still_read(write: Callable[..., Path]) -> None:
+    content = json.loads((write("adder") / "manifest.json").read_bytes())
+    del content["reference"]
+    assert Manifest.model_validate(content).reference is None
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c"), ("a", "c")])
+def test_a_reference_of_other_columns_is_refused(write: Callable[..., Path], names: tuple[str, ...]) -> None:
+    content = json.loads((write("adder") / "manifest.json").read_bytes())
+    _, reference = learnt()
+    content["reference"] = reference.model_dump() | {"columns": dict.fromkeys(names, reference.output)}
+    with pytest.raises(ValidationError, match="the columns of the model, and no other"):
+        Manifest.model_validate(content)
+
+
+def test_bins_that_contradict_themselves_are_refused_when_a_manifest_is_read(write: Callable[..., Path]) -> None:
+    content = json.loads((write("adder") / "manifest.json").read_bytes())
+    content["reference"] = json.loads(learnt()[1].model_dump_json())
+    content["reference"]["output"]["shares"][0] = 0.9
+    with pytest.raises(ValidationError, match="add up to 1"):
+        Manifest.model_validate(content)

@@ -14,6 +14,7 @@ from backend.ml.metrics import (
     expected_calibration_error,
     log_loss,
     ndcg_at,
+    standard_error,
 )
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -83,3 +84,16 @@ def test_bins_are_equally_full_and_ordered_by_score(rows: int, bins: int) -> Non
 def test_coverage_counts_the_ends_of_an_interval_as_inside() -> None:
     low, high = np.zeros(4), np.ones(4)
     assert coverage(np.array([0.0, 1.0, 0.5, 1.1]), low, high) == 0.75
+
+
+@given(SEEDS)
+def test_the_standard_error_without_groups_is_the_textbook_s(seed: int) -> None:
+    value = np.random.default_rng(seed).normal(size=50)
+    assert standard_error(value, np.arange(50)) == pytest.approx(value.std() / np.sqrt(50))
+
+
+@given(SEEDS, st.integers(2, 5))
+def test_copies_of_a_row_in_one_group_make_no_mean_more_certain(seed: int, copies: int) -> None:
+    value = np.random.default_rng(seed).normal(size=40)
+    copied = standard_error(np.repeat(value, copies), np.repeat(np.arange(40), copies))
+    assert copied == pytest.approx(standard_error(value, np.arange(40)))

@@ -1,17 +1,14 @@
 import io
 import json
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from backend.errors import Unavailable
 from backend.ops import sample
-from backend.ops.sample import match_sample, tabulate, wait_until_ready
+from backend.ops.sample import match_sample, read_schedules, tabulate, tabulate_schedules, wait_until_ready
+from tests.unit.ops.conftest import ScriptedApi
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MATCH = {
@@ -34,43 +31,6 @@ RESULT = {
     "urgency": 3,
     "horizon_hours": 6.0,
 }
-
-
-class ScriptedApi(ThreadingHTTPServer):
-    """Answers each path with its scripted answers, the last one for ever."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: dict[str, list[tuple[int, object]]] = {}
-        self.requests: list[tuple[str, str, Any]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: ScriptedApi
-
-    def _answer(self) -> None:
-        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append((f"{self.command} {self.path}", self.headers.get("Prefer", ""), sent))
-        answers = self.server.script[self.path]
-        status, body = answers.pop(0) if len(answers) > 1 else answers[0]
-        self.send_response(status)
-        self.send_header("Location", "http://elsewhere.example/api/ml/jobs/7")
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    do_GET = do_POST = _answer  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedApi]:
-    with ScriptedApi() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 def health(status: str, started: datetime) -> dict[str, object]:
@@ -141,3 +101,22 @@ def test_the_table_fits_a_terminal_of_80_columns_and_shows_every_score() -> None
     ):
         assert part in text
     assert "…" not in text
+
+
+def test_the_schedules_are_tabulated_with_their_next_run_in_their_zone(api: ScriptedApi) -> None:
+    nightly = {
+        "name": "nightly_reliability",
+        "cron": "30 0 * * *",
+        "timezone": "Asia/Kolkata",
+        "next_at": "2026-01-01T19:00:00Z",
+        "paused": False,
+    }
+    paused = {**nightly, "name": "weekly", "next_at": None, "paused": True}
+    api.script["/api/ml/schedules"] = [(200, {"schedules": [nightly, paused]}), (503, {})]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(tabulate_schedules(read_schedules(api.url)))
+    first, second = [" ".join(line.split()) for line in console.file.getvalue().splitlines() if "Kolkata" in line]
+    assert first == "nightly_reliability 30 0 * * * Asia/Kolkata Fri 2026-01-02 00:30"
+    assert second.endswith("paused")
+    with pytest.raises(Unavailable, match="503"):
+        read_schedules(api.url)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.domains.blood.geography import DISTRICT_CODE, DISTRICTS, EARTH_RADIUS_KM
+from backend.domains.blood.geography import DISTRICT_CODE, DISTRICTS
 from backend.domains.blood.records import Codes, Floats
 
 TOWNS = {
@@ -80,12 +80,3 @@ def hospitals() -> Hospitals:
 def _activity(district: str) -> float:
     population = DISTRICTS[DISTRICT_CODE[district]].population_thousands
     return float(np.sqrt(population)) * TEACHING_DISTRICTS.get(district, 1.0)
-
-
-def distance_km(
-    latitude: Floats, longitude: Floats, to_latitude: Floats | float, to_longitude: Floats | float
-) -> Floats:
-    """Return the great-circle distance in km by the haversine formula; degrees in, shapes broadcast."""
-    lat, lon, to_lat, to_lon = map(np.radians, (latitude, longitude, to_latitude, to_longitude))
-    h = np.sin((to_lat - lat) / 2) ** 2 + np.cos(lat) * np.cos(to_lat) * np.sin((to_lon - lon) / 2) ** 2
-    return np.asarray(2.0 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(h)))

@@ -5,11 +5,12 @@ from typing import Self
 
 import numpy as np
 
+from backend.domains.blood.geography import distance_km
 from backend.domains.blood.horizons import DAY, HOUR, hours_until_deadline
 from backend.domains.blood.records import BLOOD_GROUPS, Component, Donors, Flags, Floats, Ints, Requests, Rows
 from backend.domains.blood.rules import compatible_groups
 from backend.domains.blood.simulate.parameters import WorldParameters
-from backend.domains.blood.simulate.places import Hospitals, distance_km
+from backend.domains.blood.simulate.places import Hospitals
 from backend.domains.blood.simulate.population import YEAR, Traits
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.domains.blood.geography import distance_km
 from backend.domains.blood.horizons import DAY
 from backend.domains.blood.records import BLOOD_GROUPS, Donors, Flags, Floats, Sex
 from backend.domains.blood.rules import GROUP_SHARES
 from backend.domains.blood.simulate.parameters import WorldParameters
-from backend.domains.blood.simulate.places import distance_km, towns
+from backend.domains.blood.simulate.places import towns
 
 YEAR = 365.25 * DAY
 

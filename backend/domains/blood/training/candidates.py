@@ -1,13 +1,14 @@
 """Ways to learn a probability, each ending in bytes that a serving runtime reads and the same function in numpy."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import lightgbm
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import JsonValue
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
@@ -38,6 +39,8 @@ class Candidate:
     file: str
     content: bytes
     raw: Callable[[Floats], Floats]
+    parameters: dict[str, JsonValue] = field(default_factory=dict)
+    """What was learnt besides the weights, as serving reads it from the manifest."""
 
 
 def fit_boosting(
@@ -155,7 +158,8 @@ def fit_beta_binomial(train: Sample) -> Candidate:
             "a_and_b": np.array([[a + b]]),
         },
     )
-    return Candidate("empirical-Bayes beta-binomial", "onnx", "model.onnx", graph, raw)
+    prior: dict[str, JsonValue] = {"prior": {"kept": a, "broken": b}}
+    return Candidate("empirical-Bayes beta-binomial", "onnx", "model.onnx", graph, raw, prior)
 
 
 def _graph(columns: int, nodes: list[onnx.NodeProto], constants: dict[str, Floats | Ints]) -> bytes:

@@ -2,7 +2,7 @@
 
 from backend.domains.blood.training.dataset import CUTS, HELD_OUT_SHARE, PURGE_DAYS, Dataset
 from backend.domains.blood.training.evaluation import Scores
-from backend.domains.blood.training.models import Trained
+from backend.domains.blood.training.tasks import Trained
 
 USE = {
     "donor_availability": "To say how likely a donor is to accept if asked now, beside each match.",
@@ -19,9 +19,14 @@ OUT_OF_SCOPE = {
 screening; blood that is needed at once, which only stock can give.""",
 }
 
+EVENT = {
+    "donor_availability": "donors with such a score accept",
+    "donor_seeker_match": "donors with such a score give in time",
+}
+
 TIED = """The product and the two logistic baselines are calibrated like the model. Product and model are tied: their
 difference is within the noise of either slice. The model is served because it is one small model on raw columns, not
-because it is better; training stops if the product is ahead on the validation slice."""
+because it is better; training stops if the product is ahead on the validation slice by more than chance."""
 
 LIMITS = """- **Trained and tested on a simulated world.** No public log of donor requests and answers exists. The
   numbers say how well the method recovers the world it was given, not how well it will do among real people.
@@ -65,6 +70,8 @@ def _data_section(trained: Trained, data: Dataset, seed: int) -> str:
         f" {PURGE_DAYS:g} days of each are dropped so that no label reaches into the next; {HELD_OUT_SHARE:.0%} of the"
         " donors appear in the test slice only, and it holds nobody else. Asks of cancelled requests are left out.\n\n"
         + _table(rows)
+        + "\n\nThe manifest keeps where every column and the output lay on the train slice (`reference`); drift is"
+        " measured from there."
     )
 
 
@@ -78,13 +85,18 @@ def _calibration_section(trained: Trained) -> str:
         return text
     inside = trained.interval
     return text + (
-        f" The interval says: the rate at which donors with such a score give in time lies between low and high"
+        f" The interval says: the rate at which {EVENT[trained.name]} lies between low and high"
         f" ({inside['level']:.0%}). It comes from a bootstrap by request, widened by"
         f" {trained.parameters['period_sd']} logits (sd), by which the months of the calibration slice missed what a"
         f" model trained before them said. On the test slice, of 20 bins by score {inside['true_mean_inside']:.0%} have"
         f" their true mean probability inside and {inside['observed_rate_inside']:.0%} their observed rate, which"
         f" varies by itself; mean width {inside['mean_width']:.3f}. Beyond the score, requests differ by"
         f" {trained.parameters['request_sd']} logits (sd)."
+        + (
+            f" Of donors nobody has asked yet the score does not know {trained.parameters['donor_sd']} logits (sd)."
+            if "donor_sd" in trained.parameters
+            else ""
+        )
     )
 
 

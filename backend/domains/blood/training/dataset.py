@@ -63,21 +63,11 @@ class Dataset:
         """Derive labels and slices, without the asks of cancelled requests: their end says nothing of the donor."""
         contacts, requests = world.contacts, world.requests
         history = History.build(donors=world.donors, donations=world.donations, contacts=contacts)
-        request = np.searchsorted(requests.id, contacts.request)
-        stated = (requests.needed_by[request] - contacts.asked_at) / HOUR
-        asks = Asks(
-            donor=contacts.donor,
-            as_of=contacts.asked_at,
-            distance_km=contacts.distance_km.astype(np.float64),
-            urgency=requests.urgency[request].astype(np.float64),
-            units=requests.units[request].astype(np.float64),
-            hours_until_needed=stated,
-            group_match=(requests.blood_group[request] == world.donors.blood_group[contacts.donor]).astype(np.float64),
-        )
-        hours = hours_until_deadline(urgency=asks.urgency, hours_until_needed=stated)
+        asks = Asks.of(contacts, donors=world.donors, requests=requests)
+        hours = hours_until_deadline(urgency=asks.urgency, hours_until_needed=asks.hours_until_needed)
         accepted = contacts.answer == Answer.ACCEPTED
         kept = np.isin(contacts.outcome, KEPT)
-        usable = np.isnan(requests.cancelled_at[request])
+        usable = np.isnan(requests.cancelled_at[np.searchsorted(requests.id, contacts.request)])
         return cls(
             world=world,
             history=history,

@@ -1,26 +1,21 @@
 """The four models: what each learns from, what it is compared with, and what comes out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from pydantic import JsonValue
 
 from backend.domains.blood.features import (
     AVAILABILITY_FEATURES,
-    FEATURES,
     MATCH_FEATURES,
     RELIABILITY_FEATURES,
-    Asks,
-    Feature,
-    FeatureMatrix,
     availability_features,
     match_features,
     reliability_features,
 )
-from backend.domains.blood.history import History
-from backend.domains.blood.horizons import DAY, HORIZON_HOURS
-from backend.domains.blood.records import Codes, Flags, Floats, Floats32, Ints, Outcome, Sex
+from backend.domains.blood.horizons import HORIZON_HOURS
+from backend.domains.blood.records import Codes, Flags, Floats, Ints, Outcome, Sex
 from backend.domains.blood.training.candidates import (
     Candidate,
     Sample,
@@ -29,24 +24,17 @@ from backend.domains.blood.training.candidates import (
     fit_logistic,
 )
 from backend.domains.blood.training.dataset import Dataset, Slice
-from backend.domains.blood.training.evaluation import Scores, by_group, interval_coverage, score
-from backend.ml.calibration import (
-    IntervalCurve,
-    LogisticCalibration,
-    fit_logistic_calibration,
-)
-from backend.ml.group_effects import fit_group_sd, fit_period_sd
-from backend.ml.metrics import log_loss
-
-FeatureFunction = Callable[[History, Asks], FeatureMatrix]
+from backend.domains.blood.training.tasks import Task, Trained, finish
+from backend.domains.blood.training.uncertainty import spread_of_unknown_donors, with_interval
+from backend.ml.metrics import log_loss, log_losses, standard_error
 
 MONOTONE = {"distance_km": -1, "urgency": 1, "hours_until_needed": 1, "completion_rate": 1}
-PERIOD = 28.0 * DAY  # the times between which rates are seen to shift
 MATCH_TREES = 80  # scored for every candidate of every request, so few and small
 MATCH_RATES = (0.1, 0.15, 0.2)  # learning rates to choose from: few trees need larger steps
 MATCH_COLUMN_SHARES = (0.6, 0.8, 1.0)  # shares of the columns a tree may use, to choose from
 OTHER_TREES = 200
 PRODUCT = "product of the funnel"
+NOISE = "standard error of their difference"
 RFM = ("days_since_last_donation", "total_donations", "days_since_registered")
 """Recency, frequency and time since the first contact: what donor marketing ranks by."""
 
@@ -55,61 +43,24 @@ class WorseThanProductError(Exception):
     """The funnel's product predicts a donation in time better than the model that should replace it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A model ready to be written: weights, calibration, what it was judged by."""
-
-    name: str
-    output: str
-    candidate: Candidate
-    columns: tuple[Feature, ...]
-    calibration: LogisticCalibration
-    train: Slice
-    sizes: dict[str, int]
-    golden: Floats  # (rows, k)
-    validation: dict[str, float]  # log-loss by candidate
-    test: dict[str, Scores]  # by predictor
-    slices: dict[str, Scores]
-    parameters: dict[str, JsonValue] = field(default_factory=dict)
-    interval: Scores = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to predict about an ask: its columns, the rows it is known for, and the label (contacts,)."""
-
-    data: Dataset
-    features: FeatureFunction
-    names: tuple[str, ...]
-    known: Flags
-    label: Flags
-
-    def slice(self, name: str) -> Slice:
-        """Return a slice restricted to rows with a label."""
-        return self.data.slices[name].only(self.known)
-
-    def sample(self, name: str) -> Sample:
-        """Return columns and labels of a slice."""
-        rows = self.slice(name).rows
-        return Sample(self.features(self.data.history, self.data.asks_at(rows)).values, self.label[rows])
-
-    def sizes(self) -> dict[str, int]:
-        """Return the number of rows of each slice."""
-        return {name: len(self.slice(name).rows) for name in self.data.slices}
-
-
 def train_availability(data: Dataset, *, seed: int) -> Trained:
     """Train P(accepts | asked): logistic regression or boosted trees, whichever the validation slice prefers."""
     task = Task(data, availability_features, AVAILABILITY_FEATURES, np.ones_like(data.accepted), data.accepted)
-    train = task.sample("train")
-    candidates = [fit_boosting(train, task.sample("validation"), seed=seed, trees=OTHER_TREES), fit_logistic(train)]
-    return finish(
+    trained = finish(
         task,
         name="donor_availability",
         output="probability that the donor accepts when asked",
-        candidates=candidates,
+        candidates=availability_candidates(task.sample("train"), task.sample("validation"), seed=seed),
         truth=data.world.truth.accept,
     )
+    trained = with_interval(trained, task, truth=data.world.truth.accept, seed=seed)
+    donor_sd: JsonValue = round(spread_of_unknown_donors(trained, task), 4)
+    return replace(trained, parameters=trained.parameters | {"donor_sd": donor_sd})
+
+
+def availability_candidates(train: Sample, validation: Sample, *, seed: int) -> list[Candidate]:
+    """Return what may be served as the model of acceptance: boosted trees and a logistic regression."""
+    return [fit_boosting(train, validation, seed=seed, trees=OTHER_TREES), fit_logistic(train)]
 
 
 def train_reliability(data: Dataset, *, seed: int) -> Trained:
@@ -150,108 +101,32 @@ def train_match(data: Dataset, *, seed: int, availability: Trained, reliability:
             "recency, frequency, tenure (logistic)": lambda part: rfm(task.sample(part).x),
         },
     )
-    trained.validation[PRODUCT] = round(log_loss(validation.y, funnel(task.slice("validation"))), 6)
-    return _with_uncertainty(trained, task, seed=seed)
+    part = task.slice("validation")
+    product, request = funnel(part), data.world.contacts.request[part.rows]
+    trained.validation[PRODUCT] = round(log_loss(validation.y, product), 6)
+    trained.validation[NOISE] = round(
+        standard_error(
+            log_losses(validation.y, trained.candidate.raw(validation.x)) - log_losses(validation.y, product), request
+        ),
+        6,
+    )
+    trained = with_interval(trained, task, truth=data.world.truth.donated_in_time, seed=seed)
+    horizons: JsonValue = {str(urgency): hours for urgency, hours in HORIZON_HOURS.items()}
+    return replace(trained, parameters=trained.parameters | {"horizon_hours": horizons})
 
 
 def refuse_worse_than_product(match: Trained) -> None:
-    """Check that the model that is served for matching is no worse than the funnel it replaces.
+    """Check that the model that is served for matching is no worse than the funnel it replaces, beyond chance.
 
     Raises:
-        WorseThanProductError: the product has the lower log-loss on the validation slice.
+        WorseThanProductError: the product's log-loss on the validation slice is lower by more than its standard error.
     """
     direct = match.validation[match.candidate.kind]
-    if match.validation[PRODUCT] < direct:
+    if direct - match.validation[PRODUCT] > match.validation[NOISE]:
         raise WorseThanProductError(
             f"{match.name}: log-loss {direct:.4f} on the validation slice, but {match.validation[PRODUCT]:.4f} for the"
             " product of availability, reliability and screening; nothing was written. Give it more rows or trees."
         )
-
-
-def finish(
-    task: Task,
-    *,
-    name: str,
-    output: str,
-    candidates: list[Candidate],
-    truth: Floats32,
-    others: dict[str, Callable[[str], Floats]] | None = None,
-) -> Trained:
-    """Choose the candidate on the validation slice, calibrate it on the next, and judge it once on the last.
-
-    `others` predict a slice by its name; they are calibrated alike, so that the comparison is fair.
-    """
-    validation, calibration, test = (task.sample(part) for part in ("validation", "calibration", "test"))
-    losses = {c.kind: round(log_loss(validation.y, c.raw(validation.x)), 6) for c in candidates}
-    chosen = min(candidates, key=lambda c: losses[c.kind])
-    fitted = fit_logistic_calibration(probability=chosen.raw(calibration.x), outcome=calibration.y)
-    probability = fitted.apply(chosen.raw(test.x))
-
-    def calibrated(raw: Callable[[str], Floats]) -> Floats:
-        line = fit_logistic_calibration(probability=raw("calibration"), outcome=calibration.y)
-        return line.apply(raw("test"))
-
-    rows = task.slice("test").rows
-    predictors = {
-        "model": probability,
-        "oracle": truth[rows].astype(np.float64),
-        **{who: calibrated(raw) for who, raw in (others or {}).items()},
-        "base rate": np.full(len(test.y), task.label[task.slice("train").rows].mean()),
-    }
-    request = task.data.world.contacts.request[rows]
-    return Trained(
-        name=name,
-        output=output,
-        candidate=chosen,
-        columns=tuple(FEATURES[column] for column in task.names),
-        calibration=fitted,
-        train=task.data.slices["train"],
-        sizes=task.sizes(),
-        golden=golden_rows(test.x),
-        validation=losses,
-        test={who: score(test.y, p, request=request) for who, p in predictors.items()},
-        slices=by_group(task.data, rows, test.y, probability),
-    )
-
-
-def golden_rows(x: Floats, *, rows: int = 12) -> Floats:
-    """Return rows spread over `x` (n, k), and one with every column missing that is ever missing."""
-    chosen = x[np.linspace(0, len(x) - 1, rows).astype(np.int64)].copy()
-    chosen[-1, np.isnan(x).any(axis=0)] = np.nan
-    return chosen
-
-
-def _with_uncertainty(trained: Trained, task: Task, *, seed: int) -> Trained:
-    """Add what the matcher reads: the interval by score, the spread between requests, and the horizons."""
-    part = task.slice("calibration")
-    sample = task.sample("calibration")
-    request = task.data.world.contacts.request[part.rows]
-    raw = trained.candidate.raw(sample.x)
-    probability = trained.calibration.apply(raw)
-    period = np.floor(task.data.asks.as_of[part.rows] / PERIOD).astype(np.int64)
-    # Of the output before calibration, which met these months unseen, as the served model will meet those to come.
-    shift = fit_period_sd(probability=raw, outcome=sample.y, group=request, period=period)
-    interval = IntervalCurve.fit(score=probability, outcome=sample.y, group=request, shift_sd=shift, seed=seed)
-    spread = fit_group_sd(probability=probability, outcome=sample.y, group=request)
-    test, rows = task.sample("test"), task.slice("test").rows
-    parameters: dict[str, JsonValue] = {
-        "interval": {
-            "level": interval.level,
-            "scores": [round(v, 6) for v in interval.scores],
-            "low": [round(v, 6) for v in interval.low],
-            "high": [round(v, 6) for v in interval.high],
-        },
-        "request_sd": round(spread, 4),
-        "period_sd": round(shift, 4),
-        "horizon_hours": {str(urgency): hours for urgency, hours in HORIZON_HOURS.items()},
-    }
-    inside = interval_coverage(
-        interval,
-        test.y,
-        trained.calibration.apply(trained.candidate.raw(test.x)),
-        task.data.world.truth.donated_in_time[rows].astype(np.float64),
-    )
-    return replace(trained, parameters=parameters, interval=inside)
 
 
 def funnel_product(data: Dataset, availability: Trained, reliability: Trained) -> Callable[[Slice], Floats]:

@@ -12,7 +12,7 @@ from backend.domains.blood.simulate.behaviour import ANSWER_HOURS
 from backend.domains.blood.training.candidates import Sample, fit_boosting
 from backend.domains.blood.training.dataset import Dataset
 from backend.domains.blood.training.evaluation import Scores, by_group, score
-from backend.domains.blood.training.models import Trained, golden_rows
+from backend.domains.blood.training.tasks import Trained, golden_rows
 from backend.ml.calibration import LogisticCalibration, fit_logistic_calibration
 from backend.ml.metrics import log_loss
 

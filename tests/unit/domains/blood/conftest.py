@@ -1,4 +1,6 @@
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,11 @@ from numpy.typing import ArrayLike
 
 from backend.app import create_app
 from backend.domains.blood.records import GROUP_CODE, Donors, Sex
+from backend.domains.blood.seed import seed
 from backend.extensions import Table, db
 from backend.settings import Settings
+
+SEEDED_DONORS = 600
 
 # column: its type, and the value of donors who are adult, well and willing, in the middle of Kerala
 COLUMNS: dict[str, tuple[type[np.generic], float]] = {
@@ -41,11 +46,35 @@ def make_donors() -> Callable[..., Donors]:
     return make
 
 
-@pytest.fixture
-def blood_app(tmp_path: Path) -> Iterator[Flask]:
-    """The whole application on an empty SQLite file, with the committed models."""
-    app = create_app(Settings(data_dir=tmp_path, log_level="ERROR", _env_file=None))
+@contextmanager
+def application(folder: Path) -> Iterator[Flask]:
+    """The whole application on the SQLite file of a folder, empty if there is none, with the committed models."""
+    app = create_app(Settings(data_dir=folder, log_level="ERROR", _env_file=None))
     with app.app_context():
         Table.metadata.create_all(db.engine)
         yield app
         db.engine.dispose()
+
+
+@pytest.fixture
+def blood_app(tmp_path: Path) -> Iterator[Flask]:
+    """The application without a donor."""
+    with application(tmp_path) as app:
+        yield app
+
+
+@pytest.fixture(scope="session")
+def seeded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a simulated service, to be copied."""
+    folder = tmp_path_factory.mktemp("seeded")
+    with application(folder):
+        seed(donors=SEEDED_DONORS, seed=5, progress=lambda _fraction, _note: None)
+    return folder
+
+
+@pytest.fixture
+def seeded_app(seeded_folder: Path, tmp_path: Path) -> Iterator[Flask]:
+    """The application with a simulated service of `SEEDED_DONORS` donors, its own to change."""
+    shutil.copytree(seeded_folder, tmp_path, dirs_exist_ok=True)
+    with application(tmp_path) as app:
+        yield app

@@ -132,10 +132,10 @@ def slowly(donors: Donors, donations: Donations, contacts: Contacts, donor: int,
         kind: [contacts.ended_at[i] for i in mine if contacts.ended_at[i] < as_of and contacts.outcome[i] == kind]
         for kind in Outcome
     }
-    kept = halved(ended[Outcome.DONATED]) + halved(ended[Outcome.DEFERRED])
+    kept = halved(ended[Outcome.DONATED])
     absent, late = halved(ended[Outcome.NO_SHOW]), halved(ended[Outcome.LATE_CANCEL])
     n = kept + absent + late
-    settled = [t for kind in Outcome if kind not in (Outcome.PENDING, Outcome.REQUEST_CANCELLED) for t in ended[kind]]
+    settled = [t for kind in (Outcome.DONATED, Outcome.NO_SHOW, Outcome.LATE_CANCEL) for t in ended[kind]]
     answers = halved([contacts.answered_at[i] for i in answered])
     hours = halved(
         [contacts.answered_at[i] for i in answered],
@@ -236,25 +236,13 @@ def test_reliability_sees_five_columns_and_none_of_them_is_about_declining() -> 
     }
 
 
-@pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.DONATED])
-def test_a_medical_deferral_counts_as_a_kept_commitment(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.REQUEST_CANCELLED])
+def test_a_medical_deferral_and_a_cancelled_request_say_nothing_of_the_donor(outcome: Outcome) -> None:
     rng = np.random.default_rng(0)
     contacts = replace(
         random_contacts(rng, 1),
         donor=np.zeros(1, dtype=np.int32),
         outcome=np.array([outcome], dtype=np.int8),
-        ended_at=np.array([NOW - DAY]),
-    )
-    history = History.build(donors=random_donors(rng), donations=random_donations(rng, 0), contacts=contacts)
-    assert reliability_features(history, asks_at(rng, NOW)).column("completion_rate")[0] > features.PRIOR_KEPT
-
-
-def test_a_cancelled_request_says_nothing_of_the_donor() -> None:
-    rng = np.random.default_rng(0)
-    contacts = replace(
-        random_contacts(rng, 1),
-        donor=np.zeros(1, dtype=np.int32),
-        outcome=np.array([Outcome.REQUEST_CANCELLED], dtype=np.int8),
         ended_at=np.array([NOW - DAY]),
     )
     history = History.build(donors=random_donors(rng), donations=random_donations(rng, 0), contacts=contacts)

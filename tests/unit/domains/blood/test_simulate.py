@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.domains.blood.geography import DISTRICTS
+from backend.domains.blood.geography import DISTRICTS, distance_km
 from backend.domains.blood.horizons import HOUR, hours_until_deadline
 from backend.domains.blood.records import Answer, Component, Outcome, Sex
 from backend.domains.blood.rules import compatible_groups
 from backend.domains.blood.simulate import World, WorldParameters, simulate
 from backend.domains.blood.simulate.demand import requests_per_day
-from backend.domains.blood.simulate.places import distance_km, hospitals
+from backend.domains.blood.simulate.places import hospitals
 from backend.ml.metrics import auc
 
 END = 1_780_000_000.0

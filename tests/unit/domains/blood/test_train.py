@@ -7,23 +7,29 @@ import numpy as np
 import pytest
 
 from backend.domains.blood import train as training
-from backend.domains.blood.features import MATCH_FEATURES, RELIABILITY_FEATURES
+from backend.domains.blood.availability import own_interval
+from backend.domains.blood.drift_rows import WATCHED
+from backend.domains.blood.features import MATCH_FEATURES, RELIABILITY_FEATURES, availability_features
 from backend.domains.blood.horizons import DAY, HORIZON_HOURS, HOUR
+from backend.domains.blood.parameters import AvailabilityParameters, ReliabilityParameters
 from backend.domains.blood.records import Outcome
 from backend.domains.blood.train import Configuration
 from backend.domains.blood.training.candidates import Sample, fit_beta_binomial, fit_boosting, fit_logistic
 from backend.domains.blood.training.dataset import Dataset
 from backend.domains.blood.training.models import (
+    NOISE,
     PRODUCT,
-    Trained,
     WorseThanProductError,
     refuse_worse_than_product,
 )
+from backend.domains.blood.training.reference import MOST_ASKS
+from backend.domains.blood.training.tasks import Trained
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.inference.manifest import Manifest
 from backend.inference.runtimes import runtime_class
-from backend.ml.metrics import auc
+from backend.ml.drift import measure_shift
+from backend.ml.metrics import auc, coverage
 
 TINY = Configuration(donors=4000, seed=7, years=1.5)
 NAMES = ("donor_availability", "donor_response_time", "donor_reliability", "donor_seeker_match")
@@ -83,6 +89,30 @@ def test_the_card_says_that_the_data_is_simulated_and_names_every_column(root: P
         assert f"| {column} |" in card
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_manifest_keeps_where_every_column_lay_when_it_was_learnt(root: Path, run: Run, name: str) -> None:
+    manifest = Manifest.model_validate_json((root / name / "1" / "manifest.json").read_text())
+    reference, asks = manifest.reference, run[0].slices["train"].rows
+    assert reference is not None
+    assert tuple(reference.columns) == manifest.column_names
+    assert reference.rows == len(asks) < MOST_ASKS
+
+
+def test_the_slice_that_was_learnt_from_has_not_drifted_from_its_reference(root: Path, run: Run) -> None:
+    data, models = run
+    rows = data.slices["train"].rows
+    request, asks = data.world.contacts.request[rows], data.asks_at(rows)
+    for name, trained in models.items():
+        reference = Manifest.model_validate_json((root / name / "1" / "manifest.json").read_text()).reference
+        assert reference is not None
+        values = WATCHED[name](data.history, asks)
+        output = trained.calibration.apply(trained.candidate.raw(values))
+        for bins, column in zip((*reference.columns.values(), reference.output), (*values.T, output), strict=True):
+            shift = measure_shift(bins, rows=reference.rows, values=column, group=request)
+            assert shift is not None
+            assert (shift.effect, shift.p) == pytest.approx((0.0, 1.0), abs=1e-4)
+
+
 def test_no_model_beats_the_oracle(run: Run) -> None:
     for name in ("donor_availability", "donor_reliability", "donor_seeker_match"):
         test = run[1][name].test
@@ -97,6 +127,38 @@ def test_the_match_model_tells_the_matcher_its_interval_spread_and_horizons(root
     assert set(interval) == {"level", "scores", "low", "high"}
     assert manifest.parameters["request_sd"] > 0.0
     assert manifest.parameters["horizon_hours"] == {str(level): hours for level, hours in HORIZON_HOURS.items()}
+
+
+def test_the_availability_model_tells_its_interval_and_how_much_donors_and_requests_differ(run: Run) -> None:
+    parameters = run[1]["donor_availability"].parameters
+    assert set(parameters) == {"interval", "request_sd", "period_sd", "donor_sd"}
+    assert 0.2 < parameters["donor_sd"] < 1.5, "the world's willingness has a spread of .75"
+
+
+def test_a_donor_s_own_probability_lies_in_the_interval_where_the_rate_s_interval_misses_it(run: Run) -> None:
+    data, trained = run[0], run[1]["donor_availability"]
+    rows = np.concatenate([data.slices[name].rows for name in ("calibration", "test")])
+    asks, parameters = data.asks_at(rows), AvailabilityParameters.model_validate(trained.parameters)
+    score = trained.calibration.apply(trained.candidate.raw(availability_features(data.history, asks).values))
+    position = data.history.asks.position(asks.donor, asks.as_of)
+    low, high = own_interval(
+        score,
+        asks=data.history.asks.sums(asks.donor, position, asks.as_of)[:, 0],
+        rate=parameters.interval,
+        donor_sd=parameters.donor_sd,
+        request_sd=parameters.request_sd,
+    )
+    truth = data.world.truth.accept[rows].astype(np.float64)
+    never = data.history.asks.count(asks.donor, position) == 0
+    assert coverage(truth, *parameters.interval.at(score)) < 0.5
+    assert coverage(truth, low, high) > 0.7
+    assert coverage(truth[never], low[never], high[never]) > 0.7
+
+
+def test_the_reliability_model_tells_its_prior(run: Run) -> None:
+    trained = run[1]["donor_reliability"]
+    prior = ReliabilityParameters.model_validate(trained.parameters).prior
+    assert 0.6 < prior.kept / (prior.kept + prior.broken) < 0.95
 
 
 @pytest.mark.parametrize(
@@ -188,5 +250,7 @@ def test_a_match_model_worse_than_the_funnel_is_refused(run: Run) -> None:
     match = run[1]["donor_seeker_match"]
     direct = match.validation[match.candidate.kind]
     refuse_worse_than_product(replace(match, validation={**match.validation, PRODUCT: direct + 0.01}))
+    tied = direct - 0.9 * match.validation[NOISE]
+    refuse_worse_than_product(replace(match, validation={**match.validation, PRODUCT: tied}))
     with pytest.raises(WorseThanProductError, match="nothing was written"):
         refuse_worse_than_product(replace(match, validation={**match.validation, PRODUCT: direct - 0.01}))

@@ -1,0 +1,47 @@
+"""What every installation does for itself, declared as a domain declares it."""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, or_
+
+from backend.audit.retention import Retention
+from backend.domains.domain import Domain
+from backend.domains.platform.cleanup_jobs import clean_up
+from backend.domains.platform.schemas import CleanupRequest, CleanupResult
+from backend.errors import ArchiveError, Unavailable
+from backend.jobs.kinds import JobKind
+from backend.jobs.schedules.declaration import Schedule
+from backend.jobs.schedules.tables import ScheduleFiring
+from backend.jobs.states import FINAL
+from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
+
+
+def _unfinished_or_recent(cutoff: datetime) -> ColumnElement[bool]:
+    return or_(Job.state.not_in(FINAL), Job.finished_at.is_(None), Job.finished_at >= cutoff)
+
+
+DOMAIN = Domain(
+    name="platform",
+    tables="backend.jobs.schedules.tables",
+    job_kinds=(
+        JobKind(
+            name="platform.cleanup",
+            path="/cleanup",
+            summary="Archive and delete what is older than its retention",
+            request=CleanupRequest,
+            result=CleanupResult,
+            run=clean_up,
+            queue="batch",
+            timeout=1800,  # a next attempt goes on
+            retries=3,
+            retry_on=(Unavailable, ArchiveError),
+        ),
+    ),
+    schedules=(Schedule(name="nightly_cleanup", kind="platform.cleanup", cron="30 3 * * *"),),
+    retentions=(
+        Retention(table=ModelPredictionLog, time="at"),
+        Retention(table=ScheduleFiring, time="at"),
+        # By `created_at`, which has an index; it leaves a year after its end all the same.
+        Retention(table=Job, time="created_at", parts=(JobAttempt,), protected=_unfinished_or_recent),
+    ),
+)
