@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# On all cores; tests/conftest.py says which tests stay together.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto
 # Resolves the pins, in `make lock` only.
 UV := uv==0.13.8
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header
@@ -21,14 +23,14 @@ demo: $(STAMPS)/serve ## the same on free ports with temporary data; ends after 
 	@exec $(BIN)/python run.py --once
 
 test: $(STAMPS)/dev ## run every test, with a real broker, real workers and a real PostgreSQL
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(STAMPS)/dev ## check format, lint, types and import contracts, and run the unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit
+	$(PYTEST) tests/unit
 
 models: $(STAMPS)/train ## train the models again, into models_artifacts/
 	$(BIN)/python -m backend.domains.blood.train

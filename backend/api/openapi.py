@@ -4,6 +4,8 @@ flasgger serves both. The page's template is ours and its assets come from flask
 (3.28) have known cross-site scripting holes and load fonts from the internet.
 """
 
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -47,12 +49,15 @@ class Problem(BaseModel):
 
 
 class _Swagger(Swagger):  # type: ignore[misc] # flasgger publishes no types
-    """flasgger, serving a finished description."""
+    """flasgger, serving a description of ours, made when somebody first reads it: workers never do."""
+
+    def __init__(self, app: Flask, *, config: dict[str, Any], make: Callable[[], dict[str, Any]]) -> None:
+        self._describe = cache(make)
+        super().__init__(app, config=config)
 
     def get_apispecs(self, endpoint: str = "apispec_1") -> dict[str, Any]:  # noqa: ARG002 - flasgger's signature
         """Return the description as it was made, without the Swagger 2 keys that flasgger adds."""
-        template: dict[str, Any] = self.template
-        return template
+        return self._describe()
 
 
 def init_openapi(app: Flask, *, prefix: str, domains: tuple[Domain, ...]) -> None:
@@ -70,7 +75,7 @@ def init_openapi(app: Flask, *, prefix: str, domains: tuple[Domain, ...]) -> Non
         "favicon": f"{assets}/favicon-32x32.png",
         "openapi": "3.1.0",
     }
-    _Swagger(app, config=config, template=describe(prefix=prefix, domains=domains))
+    _Swagger(app, config=config, make=partial(describe, prefix=prefix, domains=domains))
 
 
 def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:

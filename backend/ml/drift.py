@@ -7,7 +7,7 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, false_discovery_control
+from scipy.special import chdtrc
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -139,7 +139,7 @@ def _p_value(reference: Floats, *, rows: int, place: Ints, group: Ints) -> float
     pooled = (len(place) * actual + rows * expected) / (len(place) + rows)
     statistic = float((np.square(actual - expected) / pooled).sum() / (1.0 / len(place) + 1.0 / rows))
     scale, freedom = _sharing(table)
-    return float(chi2.sf(statistic / scale, df=freedom))
+    return float(chdtrc(freedom, statistic / scale))
 
 
 def _table(member: Ints, place: Ints, *, groups: int, bins: int) -> Ints:
@@ -169,7 +169,7 @@ def verdicts(shifts: Sequence[Shift | None]) -> list[Verdict]:
     Chance is held at `FALSE_DISCOVERIES` of what is found (Benjamini and Hochberg 1995).
     """
     known = [shift for shift in shifts if shift is not None]
-    adjusted = iter(false_discovery_control([shift.p for shift in known])) if known else iter(())
+    adjusted = iter(_adjusted(np.array([shift.p for shift in known])))
     return [
         Verdict.TOO_FEW
         if shift is None
@@ -178,3 +178,12 @@ def verdicts(shifts: Sequence[Shift | None]) -> list[Verdict]:
         else Verdict.STABLE
         for shift in shifts
     ]
+
+
+def _adjusted(p: Floats) -> Floats:
+    """Return p-values (n,) that can be held against the false discovery rate (Benjamini and Hochberg 1995)."""
+    order = np.argsort(p)[::-1]
+    stepped = p[order] * len(p) / np.arange(len(p), 0, -1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum.accumulate(stepped)
+    return adjusted

@@ -53,7 +53,7 @@ class FirstForecasts:
         status, _, body = request("POST", f"{run}/run")
         if status not in {http.HTTPStatus.ACCEPTED, http.HTTPStatus.CONFLICT}:  # conflict: it is running already
             raise Unavailable(f"POST {run}/run answered {status} {body}")
-        return str(_read(run)["last_job_id"])
+        return str(_read(run)["last_job"]["id"])
 
     def _follow(self, job: dict[str, Any]) -> None:
         if job["state"] == "succeeded":

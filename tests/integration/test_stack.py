@@ -16,7 +16,7 @@ import pytest
 from backend.ops.ports import find_free
 from backend.settings import PROJECT
 
-READY_SECONDS = 120
+READY_SECONDS = 180
 GONE_SECONDS = 15
 MARKER = "SANGUINE_TEST_STACK"
 
@@ -38,8 +38,11 @@ class RunPy:
             return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
     def wait_until_ready(self) -> None:
+        self.wait_for(f"\nready http://127.0.0.1:{self.port}\n")
+
+    def wait_for(self, part: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while f"\nready http://127.0.0.1:{self.port}\n" not in self.text():
+        while part not in self.text():
             assert self.process.poll() is None, self.text()
             assert time.monotonic() < deadline, self.text()
             time.sleep(0.1)
@@ -108,8 +111,9 @@ def test_asked_to_stop_it_ends_well_and_leaves_nothing(run_py: RunPy, number: si
     run_py.assert_nothing_is_left()
 
 
-def test_killed_it_takes_every_process_with_it_and_comes_up_again_on_the_same_data(run_py: RunPy) -> None:
+def test_killed_it_takes_every_process_with_it_comes_up_again_and_makes_the_first_forecasts(run_py: RunPy) -> None:
     run_py.wait_until_ready()
+    run_py.wait_for("forecasting demand, for the first time")
     assert (
         len(run_py.processes()) >= 9
     )  # run.py, supervisord, Valkey, the API's two, three workers' and Flower at least
@@ -121,6 +125,8 @@ def test_killed_it_takes_every_process_with_it_and_comes_up_again_on_the_same_da
         "--data-dir", str(run_py.data_dir), "--port", str(run_py.port), "--flower-port", str(find_free("127.0.0.1"))
     )
     run_py.wait_until_ready()
+    run_py.wait_for("Red-cell units expected in all districts (history")
+    run_py.wait_for("earlier days: model")
     run_py.process.terminate()
     assert run_py.process.wait(GONE_SECONDS) == 0
     run_py.assert_nothing_is_left()

@@ -1,8 +1,7 @@
 """Where a donor's own probability of accepting lies."""
 
 import numpy as np
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, ndtri
 
 from backend.domains.blood.records import Floats
 from backend.ml.calibration import IntervalCurve, logit
@@ -20,7 +19,7 @@ def own_interval(
     """
     centre = logit(score)
     variance = donor_sd**2 / (1.0 + donor_sd**2 * asks * score * (1.0 - score))
-    own = norm.ppf((1.0 + rate.level) / 2.0) * np.sqrt(variance + request_sd**2)
+    own = ndtri((1.0 + rate.level) / 2.0) * np.sqrt(variance + request_sd**2)
     low, high = rate.at(score)
     below, above = np.maximum(centre - logit(low), 0.0), np.maximum(logit(high) - centre, 0.0)
     return expit(centre - np.hypot(below, own)), expit(centre + np.hypot(above, own))

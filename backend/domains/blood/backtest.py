@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> Backtest:
     if options.json and not options.json.parent.is_dir():
         raise InputError(f"{options.json.parent}, where --json would write, is not a directory")
+    if options.json and options.json.is_dir():
+        raise InputError(f"{options.json}, which --json would write, is a directory")
     require_in_range(horizon=options.horizon, origins=options.origins)  # before a large file is read
     panel, filled = read_long_csv(
         options.file,
@@ -90,7 +92,9 @@ def _run(options: argparse.Namespace) -> Backtest:
         sys.stderr.write(f"backtest: {filled.values:,} missing values count as 0, the first {filled.first}\n")
     test_origins(len(panel.days), horizon=options.horizon, origins=options.origins)
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # Where nobody watches, the bar would be an empty line.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
 
         def show(fraction: float, note: str) -> None:
@@ -106,6 +110,7 @@ def _write(path: Path, content: Report) -> None:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         draft.replace(path)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 

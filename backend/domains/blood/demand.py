@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
-import holidays
 import numpy as np
 
 from backend.domains.blood.forecasting.forecaster import Forecast
@@ -102,5 +101,7 @@ def outlooks(forecast: Forecast) -> Iterator[Outlook]:
 @cache
 def kerala_holidays(first_year: int, last_year: int) -> Days:
     """Return Kerala's public holidays of the years, as the library `holidays` knows them."""
+    import holidays  # noqa: PLC0415 - only the process that forecasts pays for the import
+
     found = holidays.country_holidays("IN", subdiv="KL", years=range(first_year, last_year + 1))
     return np.array(sorted(found), dtype="datetime64[D]")

@@ -43,7 +43,7 @@ def test_without_any_forecast_the_schedule_is_run_and_its_progress_and_table_are
     api.script = {
         FORECASTS: [(404, {})],
         RUN: [(202, {"id": "9"})],
-        SCHEDULE: [(200, {"last_job_id": "9"})],
+        SCHEDULE: [(200, {"last_job": {"id": "9"}})],
         JOB: [running(0.0), running(0.1), running(0.3), running(0.4), (200, DONE)],
     }
     forecasts, text = look(api, 5)
@@ -68,7 +68,7 @@ def test_a_run_that_the_clock_started_is_followed(api: ScriptedApi) -> None:
     api.script = {
         FORECASTS: [(404, {})],
         RUN: [(409, {"detail": "job 9 of schedule weekly_forecasts is not finished"})],
-        SCHEDULE: [(200, {"last_job_id": "9"})],
+        SCHEDULE: [(200, {"last_job": {"id": "9"}})],
         JOB: [(200, DONE)],
     }
     assert look(api, 1)[0].done
@@ -88,7 +88,7 @@ def test_what_goes_wrong_is_said_once_and_ends_nothing_else(
     api.script = {
         FORECASTS: [(404, {})],
         RUN: [(202, {"id": "9"})],
-        SCHEDULE: [(200, {"last_job_id": "9"})],
+        SCHEDULE: [(200, {"last_job": {"id": "9"}})],
         JOB: [(200, DONE)],
     } | changed
     forecasts, text = look(api, 3)

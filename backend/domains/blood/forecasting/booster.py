@@ -1,14 +1,16 @@
 """One LightGBM for all series: what multiplies a smoothed level, learnt from every series' past at once."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import lightgbm
 import numpy as np
 
 from backend.domains.blood.forecasting.panel import Days, Panel
 from backend.domains.blood.forecasting.windows import WEEK, YEAR, Window, ratio
 from backend.domains.blood.records import Floats, Ints
+
+if TYPE_CHECKING:
+    import lightgbm
 
 THREADS: Final = 1  # of one model; models of different origins are trained side by side
 TREES: Final = 120
@@ -110,7 +112,9 @@ class GlobalBooster:
         # No series is expected to grow or shrink tenfold within the horizon.
         return np.asarray(base * np.exp(np.clip(factor, -2.3, 2.3))).reshape(shape)
 
-    def _train(self, cutoff: int) -> lightgbm.Booster | None:
+    def _train(self, cutoff: int) -> "lightgbm.Booster | None":
+        import lightgbm  # noqa: PLC0415 - only the process that trains pays for the import
+
         rng = np.random.default_rng(cutoff)
         per_origin = min(HORIZONS_PER_ORIGIN, self._horizon)
         first = max(4 * WEEK, cutoff - TRAINING_DAYS)

@@ -1,8 +1,7 @@
 """The negative binomial whose variance is a constant multiple of its mean, as reference distribution of a day."""
 
 import numpy as np
-from scipy.special import betainc
-from scipy.stats import nbinom
+from scipy.special import betainc, nbdtrik
 
 from backend.domains.blood.records import Floats
 
@@ -30,4 +29,8 @@ def below_and_up_to(value: Floats, mean: Floats, dispersion: Floats) -> tuple[Fl
 def quantile(level: Floats, mean: Floats, dispersion: Floats) -> Floats:
     """Return the smallest whole number y with P(Y <= y) >= level."""
     size = np.maximum(mean, LEAST_MEAN) / (dispersion - 1.0)
-    return np.asarray(nbinom.ppf(level, size, 1.0 / dispersion), dtype=np.float64)
+    chance = 1.0 / dispersion
+    # Not scipy.stats.nbinom.ppf, which finds the same: that module costs every process a second to import.
+    above = np.maximum(np.ceil(nbdtrik(level, size, chance)), 0.0)
+    one_less = np.maximum(above - 1.0, 0.0)
+    return np.asarray(np.where(betainc(size, one_less + 1.0, chance) >= level, one_less, above), dtype=np.float64)

@@ -23,6 +23,7 @@ OWN_DAYS = 60.0  # a series' own dispersion weighs against its band's as so many
 BLOCK_DAYS = 30  # days of the calendar that share their luck
 CELL_DAYS = 100  # a band's stretch with fewer calibration days borrows the whole band's, then every series' not silent
 OUTERMOST = 1.0 - 1e-5  # an interval further out than that is not worth its width
+HAIR = 1e-9  # a value just as far out as the interval reaches lies within it, as it does where it is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Calibration:
 
     def limits(self, mean: Floats) -> tuple[Floats, Floats]:
         """Return the intervals' lower and upper limits (coverages, series, horizon)."""
-        lower = self.reference.quantile((1.0 - self.central) / 2.0, mean)
-        return lower, self.reference.quantile((1.0 + self.central) / 2.0, mean)
+        lower = self.reference.quantile((1.0 - self.central) / 2.0 - HAIR, mean)
+        return lower, self.reference.quantile((1.0 + self.central) / 2.0 + HAIR, mean)
 
 
 def outlyingness(below: Floats, up_to: Floats) -> Floats:

@@ -88,7 +88,9 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+    except pd.errors.ParserWarning as error:  # the first line decides how many fields a line may have
+        raise InputError(f"{path}, line {_line(0)}: more fields than the header names") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path} is not a CSV table: {' '.join(str(error).split())}") from error
     for column in columns:
         if column not in table.columns:

@@ -34,7 +34,7 @@ def service(tmp_path_factory) -> Iterator[ModelClient]:
     app = create_app(Settings(data_dir=folder, log_level="ERROR", _env_file=None))
     with app.app_context():
         Table.metadata.create_all(db.engine)
-        seed(donors=1500, seed=3, progress=lambda _fraction, _note: None)
+        seed(donors=900, seed=3, progress=lambda _fraction, _note: None)
         yield app.extensions["models"]
         db.engine.dispose()
 
@@ -61,7 +61,8 @@ def test_the_best_donors_come_first_with_everything_about_them(service):
     result = matched(service, top_k=10)
     assert [match.rank for match in result.matches] == list(range(1, 11))
     scores = [match.match_score for match in result.matches]
-    assert scores[0] == max(scores)
+    others = [match.match_score for match in matched(service, top_k=500).matches[10:]]
+    assert min(scores) > np.median(others), "groups that are scarce and donors just asked give way a little, no more"
     for match in result.matches:
         assert match.match_score_low <= match.match_score <= match.match_score_high
         assert match.blood_group in {"B+", "B-", "O+", "O-"}
@@ -197,4 +198,4 @@ def test_the_moment_decides_not_the_clock_of_the_machine(service):
 
 
 def test_seeding_a_database_that_has_donors_changes_nothing(service):
-    assert "already has 1,500 donors" in seed(donors=5, seed=1, progress=lambda _fraction, _note: None)
+    assert "already has 900 donors" in seed(donors=5, seed=1, progress=lambda _fraction, _note: None)

@@ -31,7 +31,7 @@ from backend.inference.runtimes import runtime_class
 from backend.ml.drift import measure_shift
 from backend.ml.metrics import auc, coverage
 
-TINY = Configuration(donors=4000, seed=7, years=1.5)
+TINY = Configuration(donors=2000, seed=7, years=1.5)
 NAMES = ("donor_availability", "donor_response_time", "donor_reliability", "donor_seeker_match")
 Run = tuple[Dataset, dict[str, Trained]]
 

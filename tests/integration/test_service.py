@@ -1,4 +1,4 @@
-"""The main job end to end, on a real worker, on SQLite and PostgreSQL."""
+"""What a user asks of a running service, end to end on real workers, on SQLite and PostgreSQL."""
 
 import itertools
 from base64 import b64encode
@@ -29,9 +29,9 @@ def match(stack: Stack, body, **changes):
     return answer.body
 
 
-def problem(stack: Stack, body, status: int, field: str | None = None):
+def problem(stack: Stack, body, status: int, field: str | None = None, *, path: str = "/api/ml/match"):
     before = len(stack.call("GET", "/api/ml/jobs?limit=500").body["jobs"])
-    answer = stack.call("POST", "/api/ml/match", body)
+    answer = stack.call("POST", path, body)
     assert answer.status == status, answer
     assert answer.headers["Content-Type"] == "application/problem+json"
     if field is not None:
@@ -39,13 +39,16 @@ def problem(stack: Stack, body, status: int, field: str | None = None):
     assert len(stack.call("GET", "/api/ml/jobs?limit=500").body["jobs"]) == before, "nothing is stored"
 
 
-def test_donors_are_ranked_saved_and_refused_as_promised(running: Stack):
+def test_everything_is_answered_saved_and_refused_as_promised(running: Stack):
+    forecast_id = forecasts_are_refused_or_begun(running)
     ranked_by_probability(running)
     saved_predictions_can_be_read(running)
     urgency_never_lowers_a_score(running)
     nobody_compatible_is_a_success_with_a_reason(running)
     bad_input_is_refused_and_not_stored(running)
     flower_shows_the_worker_and_the_kind_and_nobody_s_data(running)
+    forecasts_are_coherent_and_read_by_cell(running, forecast_id)
+    drift_is_measured_and_read_column_by_column(running)
 
 
 def ranked_by_probability(stack: Stack) -> None:
@@ -145,3 +148,54 @@ def flower_shows_the_worker_and_the_kind_and_nobody_s_data(stack: Stack) -> None
 
 def basic(login: str) -> dict[str, str]:
     return {"Authorization": "Basic " + b64encode(login.encode()).decode()}
+
+
+FORECASTS = "/api/ml/forecasts"
+HORIZON = 3
+
+
+def forecasts_are_refused_or_begun(stack: Stack) -> str:
+    assert stack.call("GET", FORECASTS).status == 404
+    for horizon in (0, 5_000):
+        problem(stack, {"horizon_days": horizon}, 422, "horizon_days", path=FORECASTS)
+    for query, field in (("district=Atlantis", "district"), ("blood_group=C%2B", "blood_group"), ("from=soon", "from")):
+        answer = stack.call("GET", f"{FORECASTS}?{query}")
+        assert (answer.status, [error["field"] for error in answer.body["errors"]]) == (422, [field])
+    begun = stack.call("POST", FORECASTS, {"horizon_days": HORIZON})
+    assert begun.status == 202
+    return str(begun.body["id"])
+
+
+def forecasts_are_coherent_and_read_by_cell(stack: Stack, job_id: str) -> None:
+    def job():
+        return stack.call("GET", f"/api/ml/jobs/{job_id}").body
+
+    wait_until(lambda: job()["state"] == "succeeded", seconds=120, what=stack.tail("batch"))
+    result = job()["result"]
+    assert result["source"] == "history"
+    scores = {"model": result["backtest"]["model"], **result["backtest"]["baselines"]}
+    assert set(scores) == {"model", "seasonal_naive", "weekday_mean_8w", "weekday_level_28d"}
+    for one in scores.values():
+        assert set(one) == {"mase", "wape", "pinball", "coverage_80", "coverage_95"}
+        assert None not in one.values()
+    cells = stack.call("GET", FORECASTS).body
+    assert cells["job_id"] == job_id
+    assert len(cells["forecasts"]) == 14 * 8 * HORIZON
+    day = result["last_day"]
+    (state,) = stack.call("GET", f"{FORECASTS}?district=all&blood_group=all&from={day}").body["forecasts"]
+    assert state["units"] == pytest.approx(sum(c["units"] for c in cells["forecasts"] if c["day"] == day))
+    assert 0 <= state["low_95"] <= state["low_80"] < state["units"] < state["high_80"] <= state["high_95"]
+
+
+def drift_is_measured_and_read_column_by_column(stack: Stack) -> None:
+    path = "/api/ml/drift"
+    assert stack.call("GET", path).status == 404
+    done = stack.call("POST", path, {}, {"Prefer": "wait=30"}, timeout=40)
+    assert (done.status, done.body["state"]) == (200, "succeeded"), stack.tail("batch")()
+    models = {model["model"]: model for model in done.body["result"]["models"]}
+    report = stack.call("GET", f"{path}?model=donor_seeker_match").body
+    assert report["job_id"] == done.body["id"]
+    assert len(report["columns"]) == models["donor_seeker_match"]["columns"] == 26
+    assert {row["n"] for row in report["columns"]} == {models["donor_seeker_match"]["n"]}
+    assert models["donor_seeker_match"]["n"] > 200
+    assert len(stack.call("GET", path).body["columns"]) == sum(model["columns"] for model in models.values())
