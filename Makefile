@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# On all cores; tests/conftest.py says which tests stay together.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto
+# On all cores; the tests of a file stay together, because they share what is slow to make.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # Resolves the pins, in `make lock` only.
 UV := uv==0.13.8
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header

@@ -57,8 +57,10 @@ class FirstForecasts:
 
     def _follow(self, job: dict[str, Any]) -> None:
         if job["state"] == "succeeded":
-            self.console.print(tabulate_forecast(job["result"]))
-            self._end(_trust(job["result"]))
+            result = job["result"]
+            self.console.out(_heading(result))
+            self.console.print(tabulate_forecast(result))
+            self._end(_trust(result))
         elif job["state"] not in OPEN_STATES:
             self._end(f"no forecasts of demand: the job is {job['state']}")
         elif job["progress"] >= self._told + TELL_EVERY:
@@ -70,13 +72,13 @@ class FirstForecasts:
         self.done = True
 
 
+def _heading(result: dict[str, Any]) -> str:
+    return f"red-cell units expected in all districts ({result['source']}, {result['history_days']:,} days known)"
+
+
 def tabulate_forecast(result: dict[str, Any]) -> Table:
     """Lay out the next days of a forecast's state total."""
-    table = Table(
-        title=f"Red-cell units expected in all districts ({result['source']}, {result['history_days']:,} days known)",
-        box=box.SIMPLE,
-        padding=(0, 0, 0, 1),
-    )
+    table = Table(box=box.SIMPLE, padding=(0, 0, 0, 1))
     for heading in ("day", "units", "80 %", "95 %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for day in result["state"][:DAYS_SHOWN]:

@@ -82,6 +82,7 @@ def test_two_beats_start_each_fire_time_once_and_the_jobs_run(running: Stack):
     assert "Traceback" not in running.tail("beat")() + running.tail("beat2")()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_run_missed_while_no_beat_ran_is_caught_up_once_or_recorded_as_missed(running: Stack, app: Flask):
     assert patch(running, cron="0 0 1 1 *")["catch_up_seconds"] == 6 * 3600
     for hours, outcome in ((7, "missed"), (1, "started")):
@@ -94,6 +95,7 @@ def test_a_run_missed_while_no_beat_ran_is_caught_up_once_or_recorded_as_missed(
     assert [job["id"] for job in jobs(running)] == [firings(running)[0]["job_id"]]
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_schedule_fires_while_the_broker_is_away_and_its_job_runs_when_it_is_back(
     running: Stack, app: Flask, valkey: Valkey
 ):

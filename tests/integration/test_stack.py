@@ -125,7 +125,7 @@ def test_killed_it_takes_every_process_with_it_comes_up_again_and_makes_the_firs
         "--data-dir", str(run_py.data_dir), "--port", str(run_py.port), "--flower-port", str(find_free("127.0.0.1"))
     )
     run_py.wait_until_ready()
-    run_py.wait_for("Red-cell units expected in all districts (history")
+    run_py.wait_for("red-cell units expected in all districts (history")
     run_py.wait_for("earlier days: model")
     run_py.process.terminate()
     assert run_py.process.wait(GONE_SECONDS) == 0

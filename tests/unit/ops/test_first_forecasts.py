@@ -51,7 +51,13 @@ def test_without_any_forecast_the_schedule_is_run_and_its_progress_and_table_are
     assert text.count("forecasting demand: ") == 1, "not at every look"
     assert "30%" in text
     assert text.count("2026-03-04") == 7
-    for part in ("8.2", "3-14", "1-19", "1,400 days", "from 2 earlier days: model 0.71, seasonal_naive 0.98\n"):
+    for part in (
+        "8.2",
+        "3-14",
+        "1-19",
+        "all districts (history, 1,400 days known)\n",
+        "from 2 earlier days: model 0.71, seasonal_naive 0.98\n",
+    ):
         assert part in text
 
 
