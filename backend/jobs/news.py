@@ -65,13 +65,17 @@ class News:
                 self._waiting.pop(changed, None)
 
     def _listen_for_ever(self) -> None:
+        deaf = False
         while True:
             try:
                 with PubSub(self._redis.connection_pool, ignore_subscribe_messages=True) as pubsub:
                     pubsub.subscribe(CHANNEL)
+                    deaf = False
                     self._listen(pubsub)
             except RedisError as error:
-                log.warning("news_deaf", error=type(error).__name__)
+                if not deaf:  # once for each time the broker goes away
+                    log.warning("news_deaf", error=type(error).__name__)
+                deaf = True
             again = time.monotonic() + LISTEN_AGAIN
             while time.monotonic() < again:
                 self._look()
