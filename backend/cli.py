@@ -2,6 +2,7 @@
 
 import click
 from flask import Flask
+from flask_migrate import upgrade
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -14,8 +15,11 @@ def init_cli(app: Flask) -> None:
     @app.cli.command("seed")
     @click.option("--donors", type=click.IntRange(min=1), default=2_000, show_default=True)
     @click.option("--seed", type=int, default=1, show_default=True, help="The same number gives the same data.")
-    def _seed(donors: int, seed: int) -> None:
+    @click.option("--migrate", is_flag=True, help="Bring the tables up to date first.")
+    def _seed(donors: int, seed: int, migrate: bool) -> None:  # noqa: FBT001 - click's way
         """Fill an empty database with simulated data."""
+        if migrate:
+            upgrade()
         with _progress_bar() as bar:
             task = bar.add_task("", total=1.0)
 

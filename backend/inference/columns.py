@@ -1,16 +1,18 @@
 """From what a caller has to what a runtime takes: float64 rows in the manifest's column order."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from backend.errors import ColumnsMismatch
 from backend.inference.interfaces import Floats
 from backend.inference.manifest import Column
 
-Rows = pd.DataFrame | npt.NDArray[Any]
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows: TypeAlias = "pd.DataFrame | npt.NDArray[Any]"
 
 NUMERIC_KINDS = "biuf"
 # Whole numbers beyond these are not exact in the type, or in the float64 that carries it.
@@ -33,7 +35,7 @@ class ColumnOrder:
         Raises:
             ColumnsMismatch: names, number of columns or values do not fit; the message names columns, never values.
         """
-        rows = self._from_frame(data) if isinstance(data, pd.DataFrame) else self._from_array(data)
+        rows = self._from_array(data) if isinstance(data, np.ndarray) else self._from_frame(data)
         for index, largest in self._whole:
             values = rows[:, index]
             if not ((values == np.trunc(values)) & (np.abs(values) <= largest)).all():
@@ -46,15 +48,17 @@ class ColumnOrder:
         return rows
 
     def _from_array(self, data: npt.NDArray[Any]) -> Floats:
-        if not isinstance(data, np.ndarray):
-            raise ColumnsMismatch(f"rows must be a pandas DataFrame or a 2-D numpy array, not {type(data).__name__}")
         if data.ndim != 2 or data.shape[1] != len(self._names):
             raise ColumnsMismatch(f"an array of shape {data.shape} was given; the model takes (n, {len(self._names)})")
         if data.dtype.kind not in NUMERIC_KINDS:
             raise ColumnsMismatch(f"an array of {data.dtype} was given; the model takes numbers")
         return np.ascontiguousarray(data, dtype=np.float64)
 
-    def _from_frame(self, frame: pd.DataFrame) -> Floats:
+    def _from_frame(self, frame: "pd.DataFrame") -> Floats:
+        import pandas as pd  # noqa: PLC0415 - half a second that processes without frames need not spend
+
+        if not isinstance(frame, pd.DataFrame):
+            raise ColumnsMismatch(f"rows must be a pandas DataFrame or a 2-D numpy array, not {type(frame).__name__}")
         names = list(frame.columns)
         if names != self._names:
             self._check_names(names)

@@ -95,10 +95,10 @@ def _bring_up(
         supervision.start(*programs)
 
     start(*(EARLY if settings.broker_url else (BROKER, *EARLY)))
-    console.out("migrating the database …")
-    run_step("db", "upgrade", environment=environment, log=logs / "migrate.log")
-    console.out(f"seeding {settings.donors:,} simulated donors, if the database has none …")
-    run_step("seed", "--donors", str(settings.donors), environment=environment, log=logs / "seed.log", visible=True)
+    console.out(f"migrating the database, seeding {settings.donors:,} simulated donors if it has none …")
+    # One step: two processes would import everything twice before anything else can start.
+    seed = ("seed", "--migrate", "--donors", str(settings.donors))
+    run_step(*seed, environment=environment, log=logs / "seed.log")
     since = datetime.now(UTC)
     start(*LATE)
     console.out("waiting for them to answer …")
@@ -120,14 +120,14 @@ def _print_addresses(settings: StackSettings, *, flower_login: str, logs: Path, 
     )
 
 
-def run_step(*arguments: str, environment: Mapping[str, str], log: Path, visible: bool = False) -> None:
-    """Run a Flask command to its end; a visible one shows its progress, and its errors, on a terminal.
+def run_step(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
+    """Run a Flask command to its end; on a terminal it shows its progress and its errors.
 
     Raises:
         StackError: it failed; the message ends with what it wrote last.
     """
     command = [*TETHER, "SIGKILL", sys.executable, "-m", "flask", "--app", "backend.app:create_app", *arguments]
-    errors = None if visible and sys.stderr.isatty() else subprocess.STDOUT
+    errors = None if sys.stderr.isatty() else subprocess.STDOUT
     with log.open("wb") as output:
         step = subprocess.run(  # noqa: S603 - our own command
             command, cwd=PROJECT, env=environment, stdout=output, stderr=errors, check=False

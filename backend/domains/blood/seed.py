@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from sqlalchemy import Table as CoreTable
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
@@ -50,8 +51,10 @@ def _tables(world: World, now: datetime) -> Iterator[tuple[type[Table], int, Row
 
 def _insert(session: Session, table: type[Table], rows: Rows) -> Iterator[int]:
     stored = 0
+    # The bare table: an ORM insert makes a statement of each run of rows that miss the same columns.
+    statement = insert(cast("CoreTable", table.__table__))
     while chunk := list(islice(rows, CHUNK)):
-        session.execute(insert(table), chunk)
+        session.execute(statement, chunk)
         stored += len(chunk)
         yield stored
 
