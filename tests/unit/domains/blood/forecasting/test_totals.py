@@ -57,6 +57,16 @@ def test_a_forecast_of_nothing_has_paths_of_nothing(make_past):
     assert not sample_paths(bank, ORIGIN, reference(), points).any()
 
 
+def test_days_without_demand_in_quiet_times_leave_open_how_busy_ones_come_out(make_past):
+    # A 0 where 0.05 was expected says hardly anything: it must not become one certain value where 5 is expected.
+    bank, points = make_past(np.zeros((WEEKS, SERIES, HORIZON)), 0.05)
+    points[-1] = 5.0
+    paths = sample_paths(bank, ORIGIN, reference(), points)
+    spread = np.quantile(paths, [0.1, 0.9], axis=(0, 2))
+    assert (spread[0] < 3.0).all()
+    assert (spread[1] > 7.0).all()
+
+
 def widths(bank: Bank, points: Floats) -> tuple[Floats, Floats]:
     """Of the 80 % and 95 % intervals: those of the total, and those of the series added."""
     paths = sample_paths(bank, ORIGIN, reference(), points)
