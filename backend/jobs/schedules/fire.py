@@ -85,8 +85,15 @@ def run_now(book: ScheduleBook, name: str, *, now: datetime) -> JobView:
 
 
 def _fire(planned: Planned, now: datetime) -> Fired | None:
-    """Fire one schedule in one transaction; None when another beat was faster."""
-    refusal = _refusal(planned)  # a check may read the database: not inside the transaction
+    """Fire one schedule in one transaction; None when another beat was faster.
+
+    A check that fails is raised again, and asked again at the next look, until the catch-up window is over.
+    """
+    refusal: str | Exception | None
+    try:
+        refusal = _refusal(planned)  # a check may read the database: not inside the transaction
+    except Exception as error:  # noqa: BLE001 - whatever it is, `_decide` raises it or finds that it is too late
+        refusal = error
     job = None
     with transaction() as session:
         locked = select(JobSchedule).where(JobSchedule.name == planned.schedule.name)
@@ -107,12 +114,14 @@ def _fire(planned: Planned, now: datetime) -> Fired | None:
 
 
 def _decide(
-    session: Session, row: JobSchedule, late: timedelta, refusal: str | None
+    session: Session, row: JobSchedule, late: timedelta, refusal: str | Exception | None
 ) -> tuple[FiringOutcome, str | None]:
     if late > max(timedelta(seconds=row.catch_up_seconds), ON_TIME):
         return FiringOutcome.MISSED, None
     if unfinished := _unfinished(session, row):
         return FiringOutcome.SKIPPED_OVERLAP, f"job {unfinished} is not finished"
+    if isinstance(refusal, Exception):
+        raise refusal
     if refusal is not None:
         return FiringOutcome.REFUSED, refusal
     return FiringOutcome.STARTED, None

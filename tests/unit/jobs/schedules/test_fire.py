@@ -129,7 +129,7 @@ def test_each_night_has_one_run_also_when_the_clock_changes(schedules, nightly, 
     assert started == [fires_at, fires_at.replace(hour=1 if fires_at.month == 10 else 0, minute=30) + DAY]
 
 
-def test_a_request_that_its_kind_refuses_is_recorded_and_the_others_fire(schedules, nightly, kind):
+def test_a_request_that_its_kind_refuses_is_recorded(schedules, nightly, kind):
     def refuse(_request) -> None:
         raise ValidationFailed((FieldError("value", "too odd"),))
 
@@ -156,6 +156,18 @@ def test_a_schedule_that_cannot_be_fired_now_waits_and_does_not_keep_the_others_
     first = {one.schedule for one in fire_due(book, now=NIGHT)}
     assert len(first) == 1
     assert {one.schedule for one in fire_due(book, now=NIGHT + SECOND)} == {"nightly", "second"} - first
+
+
+def test_a_check_that_goes_on_failing_is_given_up_when_the_catch_up_window_is_over(schedules, nightly, kind):
+    def fail(_request) -> None:
+        raise KeyError("a fault of ours")
+
+    object.__setattr__(kind, "checks", (fail,))
+    book = schedules.book(nightly(catch_up=timedelta(hours=2)))
+    fire_due(book, now=BEFORE)
+    assert fire_due(book, now=NIGHT + timedelta(hours=2)) == [], "it is tried again"
+    assert outcomes(fire_due(book, now=NIGHT + timedelta(hours=2) + SECOND)) == [(NIGHT, "missed")]
+    assert schedules.row().next_at == NIGHT + DAY
 
 
 def test_when_the_database_is_away_it_says_so(book):
