@@ -4,7 +4,6 @@ from functools import lru_cache
 from importlib import import_module
 
 from backend.domains.domain import Domain
-from backend.errors import NotFound
 from backend.jobs.kinds import JobKind
 
 DOMAINS = ("backend.domains.platform.domain", "backend.domains.blood.domain")
@@ -32,18 +31,6 @@ def domains() -> tuple[Domain, ...]:
 def job_kinds() -> tuple[JobKind, ...]:
     """Return the job kinds of every domain."""
     return tuple(kind for domain in domains() for kind in domain.job_kinds)
-
-
-def find_job_kind(name: str) -> JobKind:
-    """Return the job kind of this name.
-
-    Raises:
-        NotFound: no domain declares it.
-    """
-    for kind in job_kinds():
-        if kind.name == name:
-            return kind
-    raise NotFound("job kind", name)
 
 
 def model_names() -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 
 from rich.console import Console
@@ -115,7 +116,7 @@ def _write(path: Path, content: Report) -> None:
 
 
 def _scores(scores: Scores) -> dict[str, float | None]:
-    return {name: None if score != score else round(score, 6) for name, score in asdict(scores).items()}  # noqa: PLR0124 - NaN
+    return {name: None if isnan(score) else round(score, 6) for name, score in asdict(scores).items()}
 
 
 def _cell(score: float | None) -> str:

@@ -35,7 +35,7 @@ class Requested(NamedTuple):
     units: Floats
 
 
-class Outlook(NamedTuple):
+class CellOutlook(NamedTuple):
     """What is expected of one cell or sum of cells: mean (horizon,), limits (coverages, horizon) at 80 and 95 %."""
 
     district: str
@@ -84,18 +84,18 @@ def _rates(panel: Panel | None) -> Rates:
     return update(EXPECTED, district=district, units=panel.values.sum(axis=1), days=nothing + len(panel.days))
 
 
-def outlooks(forecast: Forecast) -> Iterator[Outlook]:
+def outlooks(forecast: Forecast) -> Iterator[CellOutlook]:
     """Give every cell, then the sums by blood group, by district and of all: means add up, limits come from paths."""
     for i, (district, group) in enumerate(forecast.keys):
         model = " + ".join(forecast.methods[i])
-        yield Outlook(district, group, forecast.mean[i], forecast.lower[:, i], forecast.upper[:, i], model)
+        yield CellOutlook(district, group, forecast.mean[i], forecast.lower[:, i], forecast.upper[:, i], model)
     districts, groups = (np.array(part) for part in zip(*forecast.keys, strict=True))
     everything = np.ones(len(forecast.keys), dtype=bool)
     for group in GROUP_NAMES:
-        yield Outlook(ALL, group, *forecast.total(groups == group), "sum")
+        yield CellOutlook(ALL, group, *forecast.total(groups == group), "sum")
     for district in DISTRICT_NAMES:
-        yield Outlook(district, ALL, *forecast.total(districts == district), "sum")
-    yield Outlook(ALL, ALL, *forecast.total(everything), "sum")
+        yield CellOutlook(district, ALL, *forecast.total(districts == district), "sum")
+    yield CellOutlook(ALL, ALL, *forecast.total(everything), "sum")
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy as np
 
 from backend.domains.blood.demand import (
     ALL,
-    Outlook,
+    CellOutlook,
     cold_forecast,
     daily_panel,
     kerala_holidays,
@@ -98,7 +98,7 @@ def _accuracy(scores: Scores) -> Accuracy:
     return Accuracy(**{name: None if isnan(value) else value for name, value in asdict(scores).items()})
 
 
-def _rows(said: list[Outlook], days: Days, *, made_at: datetime, job_id: UUID) -> list[DemandForecast]:
+def _rows(said: list[CellOutlook], days: Days, *, made_at: datetime, job_id: UUID) -> list[DemandForecast]:
     return [
         DemandForecast(
             job_id=job_id, made_at=made_at, district=one.district, blood_group=one.blood_group, model=one.model, **day
@@ -108,7 +108,7 @@ def _rows(said: list[Outlook], days: Days, *, made_at: datetime, job_id: UUID) -
     ]
 
 
-def _days(one: Outlook, days: Days) -> Iterator[dict[str, Any]]:
+def _days(one: CellOutlook, days: Days) -> Iterator[dict[str, Any]]:
     columns = (days.tolist(), one.mean.tolist(), *one.lower.tolist(), *one.upper.tolist())
     for day, units, low_80, low_95, high_80, high_95 in zip(*columns, strict=True):
         yield {"day": day, "units": units, "low_80": low_80, "high_80": high_80, "low_95": low_95, "high_95": high_95}

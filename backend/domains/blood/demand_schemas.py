@@ -4,9 +4,10 @@ from datetime import date, datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from backend.domains.blood.demand import ALL, DISTRICT_NAMES, GROUP_NAMES
+from backend.domains.blood.schemas import Input
 
 LONGEST_HORIZON = 90
 
@@ -20,11 +21,7 @@ def _one_of(what: str, names: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class ForecastRequest(_Input):
+class ForecastRequest(Input):
     """Forecast the red-cell units that will be requested, from today on, in every district for every blood group."""
 
     horizon_days: int = Field(default=30, ge=1, le=LONGEST_HORIZON)
@@ -77,7 +74,7 @@ class ForecastResult(BaseModel):
     no_backtest: str | None = Field(description="Why there is no backtest.")
 
 
-class ForecastQuery(_Input):
+class ForecastQuery(Input):
     """Which rows of the latest forecast to read."""
 
     district: Annotated[str, _one_of("district", (*DISTRICT_NAMES, ALL))] | None = Field(

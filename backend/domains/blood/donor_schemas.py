@@ -3,12 +3,13 @@
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AwareDatetime, BaseModel, Discriminator, Field, Tag, model_validator
 
 from backend.domains.blood.schemas import (
     BloodGroupName,
     ComponentName,
     InlineRequest,
+    Input,
     MatchReason,
     Probability,
     RowId,
@@ -22,18 +23,14 @@ AnswerName = Literal["accepted", "declined"]
 OutcomeName = Literal["donated", "deferred", "no_show", "late_cancel", "request_cancelled"]
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PastDonation(_Input):
+class PastDonation(Input):
     """One donation."""
 
     at: AwareDatetime
     component: ComponentName = "red_cells"
 
 
-class PastAsk(_Input):
+class PastAsk(Input):
     """One time the donor was asked, and what came of it; leave out what did not happen."""
 
     asked_at: AwareDatetime
@@ -56,7 +53,7 @@ class PastAsk(_Input):
         return self
 
 
-class InlineDonor(_Input):
+class InlineDonor(Input):
     """A donor who is not stored: the same facts, from which the same features are computed."""
 
     blood_group: BloodGroupName
@@ -88,7 +85,7 @@ Subject = Annotated[Annotated[RowId, Tag("id")] | Annotated[InlineDonor, Tag("do
 """A stored donor's id or a donor given here; told apart first, so that an error speaks of the one that was meant."""
 
 
-class DonorsRequest(_Input):
+class DonorsRequest(Input):
     """About whom: one stored donor, one donor given here, or a list of both; and on which occasion."""
 
     donor_id: RowId | None = None

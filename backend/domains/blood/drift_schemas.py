@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from backend.domains.blood.drift_rows import WATCHED
+from backend.domains.blood.schemas import Input
 from backend.ml.drift import Verdict
 
 
@@ -19,11 +20,7 @@ def _watched(value: str) -> str:
 WatchedModel = Annotated[str, AfterValidator(_watched), Field(json_schema_extra={"enum": list(WATCHED)})]
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DriftRequest(_Input):
+class DriftRequest(Input):
     """Compare the asks of the last 28 days with what the models were trained on."""
 
 
@@ -59,7 +56,7 @@ class DriftResult(BaseModel):
     models: list[ModelDrift]
 
 
-class DriftQuery(_Input):
+class DriftQuery(Input):
     """Whose latest report to read."""
 
     model: WatchedModel | None = Field(default=None, description="Without it, all models.")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue, TypeAdapter
 
-from backend.domains.blood.features import RESPONSE_FEATURES, Feature
+from backend.domains.blood.features import Feature
 from backend.domains.blood.records import Floats
 
 MODEL: Final = "donor_response_time"
@@ -18,7 +18,6 @@ EDGES_HOURS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 12.0, 18.0, 
 """Bins (edge, next edge] of the hours after the ask that training uses; serving reads them from the manifest."""
 
 ELAPSED: Final = Feature("elapsed_hours", "h", "from the ask to the beginning of the bin")
-PERSON_PERIOD_COLUMNS: Final = (*RESPONSE_FEATURES, ELAPSED.name)
 
 _EDGES = TypeAdapter(list[float])
 

@@ -34,11 +34,13 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
-class _Input(BaseModel):
+class Input(BaseModel):
+    """What callers send: nothing unknown is taken, and nothing is changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class InlineRequest(_Input):
+class InlineRequest(Input):
     """A request for blood that is not stored."""
 
     blood_group: BloodGroupName
@@ -52,7 +54,7 @@ class InlineRequest(_Input):
     )
 
 
-class MatchRequest(_Input):
+class MatchRequest(Input):
     """Which donors to ask for a request: a stored one by id, or one given here."""
 
     request_id: RowId | None = None
@@ -133,7 +135,7 @@ class MatchResult(BaseModel):
     saved: bool
 
 
-class RescoreRequest(_Input):
+class RescoreRequest(Input):
     """Score the reliability of every donor anew."""
 
     as_of: AwareDatetime | None = Field(
@@ -150,7 +152,7 @@ class RescoreResult(BaseModel):
     models: dict[str, str] = Field(description="Model versions used.")
 
 
-class HistoryQuery(_Input):
+class HistoryQuery(Input):
     """Whose saved predictions to read."""
 
     request_id: RowId
