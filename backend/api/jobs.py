@@ -28,6 +28,7 @@ class JobsQuery(BaseModel):
     state: JobState | None = None
     kind: str | None = None
     before: AwareDatetime | None = Field(default=None, description="Only jobs created before this moment.")
+    parent_id: UUID | None = Field(default=None, description="The parts of this job; without it, no parts.")
     limit: int = Field(default=50, ge=1, le=500)
 
 
@@ -36,7 +37,9 @@ def list_() -> Response:
     """List jobs, newest first, without their results."""
     query = query_as(JobsQuery)
     before: datetime | None = query.before
-    return answer(list_jobs(state=query.state, kind=query.kind, before=before, limit=query.limit))
+    return answer(
+        list_jobs(state=query.state, kind=query.kind, before=before, limit=query.limit, parent_id=query.parent_id)
+    )
 
 
 @blueprint.get("/jobs/<uuid:job_id>")

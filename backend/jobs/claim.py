@@ -26,6 +26,7 @@ class Claim:
     max_attempts: int
     request: dict[str, Any]
     checkpoint: dict[str, Any] | None
+    parent_id: UUID | None
 
 
 def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequence[Claim]:
@@ -74,5 +75,5 @@ def _claim(*, several: bool) -> ReturningUpdate[Any]:
             progress=0.0,
             progress_note=None,
         )
-        .returning(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request, JOB.c.checkpoint)
+        .returning(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request, JOB.c.checkpoint, JOB.c.parent_id)
     )

@@ -19,6 +19,7 @@ from backend.inference.columns import Rows
 from backend.inference.manifest import Manifest
 from backend.jobs.checkpoint import save_checkpoint
 from backend.jobs.clock import utc_now
+from backend.jobs.parts import part_results
 
 
 class ModelUse:
@@ -122,6 +123,11 @@ class JobContext:
             save_checkpoint(session, self.job_id, self.attempt, checkpoint)
             yield session
         self.checkpoint = checkpoint
+
+    def part_results(self) -> list[dict[str, Any]]:
+        """Return the results of the parts that this job was left to, in their order; empty before they ran."""
+        with transaction(read_only=True) as session:
+            return part_results(session, self.job_id)
 
     def progress(self, fraction: float, note: str | None = None) -> None:
         """Say how much is done, 0 to 1; shown on the job within seconds. Also a point where the attempt may end."""

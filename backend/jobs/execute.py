@@ -17,6 +17,7 @@ from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.kinds import JobKind
 from backend.jobs.leases import LeaseKeeper
 from backend.jobs.news import News
+from backend.jobs.parts import Parts, advance
 
 log = structlog.get_logger()
 
@@ -47,9 +48,13 @@ def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
             with structlog.contextvars.bound_contextvars(job_id=str(one.job_id), kind=kind.name, attempt=one.attempt):
                 try:
                     _attempt(kind, one, context)
-                    worker.news.tell(one.job_id)
                 except LeaseLost:
                     log.warning("lease_lost")
+                    continue
+                worker.news.tell(one.job_id)
+                if one.parent_id is not None:
+                    advance(one.parent_id)
+                    worker.news.tell(one.parent_id)
     return len(claims)
 
 
@@ -69,7 +74,11 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
         request = kind.request.model_validate(claimed.request)
         result = kind.run(request, context)
         context.check()
-        finish.succeed(claimed, result, context)
+        if isinstance(result, Parts):
+            finish.split(claimed, result)
+            advance(claimed.job_id)
+        else:
+            finish.succeed(claimed, result, context)
     except LeaseLost:
         raise
     except Cancelled:
@@ -88,7 +97,7 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
         finish.fail(claimed, code="internal_error", message=_safe_message(error))
         log.error("job_failed", code="internal_error", error=type(error).__name__, at=_places(error))  # noqa: TRY400 - the traceback's text may quote data
     else:
-        log.info("job_succeeded")
+        log.info("job_split" if isinstance(result, Parts) else "job_succeeded")
 
 
 def _safe_message(error: Exception) -> str:

@@ -15,6 +15,7 @@ from backend.extensions import transaction
 from backend.jobs.claim import Claim
 from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
+from backend.jobs.parts import Parts, store_parts
 from backend.jobs.states import AttemptOutcome, JobState
 from backend.jobs.tables import ATTEMPT, JOB, MODEL_LOG
 
@@ -46,6 +47,25 @@ def succeed(claim: Claim, result: BaseModel, context: JobContext) -> None:
         session.add_all(context.stored)
         if rows := _model_log(claim, context, now):
             session.execute(insert(MODEL_LOG), rows)
+
+
+def split(claim: Claim, parts: Parts) -> None:
+    """Leave the work to parts; the run after them is one more attempt, and costs none.
+
+    Raises:
+        LeaseLost: another attempt owns the job; nothing was written.
+    """
+    with transaction() as session:
+        _leave_running(
+            session,
+            claim,
+            utc_now(),
+            outcome=AttemptOutcome.SPLIT,
+            state=JobState.WAITING,
+            checkpoint=parts.checkpoint,
+            max_attempts=claim.max_attempts + 1,
+        )
+        store_parts(session, claim.job_id, parts)
 
 
 def fail(claim: Claim, *, code: str, message: str) -> None:

@@ -11,6 +11,7 @@ from backend.errors import Unavailable
 
 if TYPE_CHECKING:
     from backend.jobs.context import JobContext
+    from backend.jobs.parts import Parts
 
 QUEUES = ("interactive", "batch")  # "training" joins them with the first kind that trains
 
@@ -28,7 +29,7 @@ class JobKind:
     summary: str
     request: type[BaseModel]
     result: type[BaseModel]
-    run: Callable[[Any, "JobContext"], BaseModel]
+    run: Callable[[Any, "JobContext"], "BaseModel | Parts"]
     timeout: float  # seconds one attempt may take
     queue: str = "interactive"
     retries: int = 0  # further attempts after a transient error or a lost worker

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
+from backend.jobs.parts import advance, waiting_jobs
 from backend.jobs.ring import Doorbell
 from backend.jobs.states import AttemptOutcome, JobState
 from backend.jobs.tables import Job, JobAttempt
@@ -29,7 +30,7 @@ class Reconciled:
 
 
 def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
-    """Return jobs whose lease ran out to the queue, then ring for queued jobs that no message stands for.
+    """Return jobs whose lease ran out to the queue, ring for those that no message stands for, and look after parts.
 
     A job is rung again when nobody claimed it for `patience` and the broker holds fewer messages than jobs wait, so
     that a long backlog is not doubled. Any number of these may run at once.
@@ -47,6 +48,7 @@ def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
     except OperationalError as error:
         log.warning("reconcile_cannot_ring", error=type(error).__name__)
     _mark_rung(rung)
+    _advance_waiting()
     if lost or rung:
         log.info("reconciled", leases_lost=lost, rung=len(rung))
     return Reconciled(leases_lost=lost, rung=len(rung))
@@ -78,6 +80,14 @@ def _return_lost(now: datetime) -> int:
         for job_id, attempt in lost:
             _mark_lost(session, job_id, attempt, now)
     return len(lost)
+
+
+def _advance_waiting() -> None:
+    """Move jobs on whose parts have ended; nobody did when the process that ended one died right after."""
+    with transaction(read_only=True) as session:
+        waiting = waiting_jobs(session)
+    for job_id in waiting:
+        advance(job_id)
 
 
 def _mark_lost(session: Session, job_id: UUID, attempt: int, now: datetime) -> None:

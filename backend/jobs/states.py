@@ -4,10 +4,11 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is. Asking to cancel a running job is a request on the row, not a state."""
+    """Where a job is. Asking to cancel an unfinished job is a request on the row, not a state."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING = "waiting"  # for its parts
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -18,7 +19,8 @@ FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobS
 
 MOVES = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
-    JobState.RUNNING: FINAL | {JobState.QUEUED},  # back to queued on a retry or a lost lease
+    JobState.RUNNING: FINAL | {JobState.QUEUED, JobState.WAITING},  # back to queued on a retry or a lost lease
+    JobState.WAITING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
     **{state: frozenset[JobState]() for state in FINAL},
 }
 
@@ -30,4 +32,5 @@ class AttemptOutcome(StrEnum):
     FAILED = "failed"
     RETRIED = "retried"
     CANCELLED = "cancelled"
+    SPLIT = "split"  # left the rest to parts
     LOST = "lost"

@@ -11,10 +11,11 @@ from backend.errors import Conflict, NotFound
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
+from backend.jobs.parts import advance
 from backend.jobs.ring import current_doorbell
 from backend.jobs.states import FINAL, JobState
 from backend.jobs.tables import JOB, Job
-from backend.jobs.views import JobView, view
+from backend.jobs.views import JobView, get_job, view
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ def ring(job: Job) -> None:
 
 
 def cancel(job_id: UUID) -> JobView:
-    """Cancel a queued job at once; ask the worker of a running one to stop.
+    """Cancel a queued job at once; ask the worker of a running one, or of its parts, to stop.
 
     Raises:
         NotFound: there is no such job.
@@ -86,4 +87,7 @@ def cancel(job_id: UUID) -> JobView:
         job.cancel_requested_at = now
         if job.state == JobState.QUEUED:
             job.state, job.finished_at = JobState.CANCELLED, now
-        return view(job)
+        waits = job.state == JobState.WAITING
+    if waits:
+        advance(job_id)
+    return get_job(job_id)

@@ -41,6 +41,9 @@ class Job(Table):
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # of the current attempt
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # No foreign key: SQLite cannot add one to a table that others refer to.
+    parent_id: Mapped[UUID | None] = mapped_column(Uuid)  # the job that this one is a part of
+    part: Mapped[int | None] = mapped_column(Integer)  # its place among the parts, from 0
 
 
 # Claims and the reconciler look only at queued and running rows: partial indexes stay small however long the history.
@@ -48,7 +51,11 @@ _QUEUED = Job.state == JobState.QUEUED.value
 _RUNNING = Job.state == JobState.RUNNING.value
 Index("ix_job_queued", Job.kind, Job.available_at, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
 Index("ix_job_running", Job.lease_until, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+_WAITING = Job.state == JobState.WAITING.value
+Index("ix_job_waiting", Job.id, sqlite_where=_WAITING, postgresql_where=_WAITING)
 Index("ix_job_created_at", Job.created_at)  # listing, newest first
+_PART = Job.parent_id.is_not(None)
+Index("ix_job_parent_id", Job.parent_id, Job.part, sqlite_where=_PART, postgresql_where=_PART)
 
 
 class JobAttempt(Table):

@@ -39,6 +39,7 @@ class JobView(BaseModel):
     progress_note: str | None
     attempt: int = Field(description="Attempts begun so far.")
     max_attempts: int
+    parent_id: UUID | None = Field(description="The job that this one is a part of.")
     created_at: datetime
     started_at: datetime | None = Field(description="When the latest attempt began.")
     finished_at: datetime | None
@@ -64,6 +65,7 @@ def view(job: Job | Row[Any], *, with_result: bool = True) -> JobView:
         progress_note=job.progress_note,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
+        parent_id=job.parent_id,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -103,9 +105,11 @@ def wait_for_job(job_id: UUID, *, seconds: float) -> JobView:
             changed.wait(left)
 
 
-def list_jobs(*, state: JobState | None, kind: str | None, before: datetime | None, limit: int) -> JobPage:
-    """Return jobs, newest first, without their results."""
-    query = select(Job).order_by(Job.created_at.desc()).limit(limit + 1)
+def list_jobs(
+    *, state: JobState | None, kind: str | None, before: datetime | None, limit: int, parent_id: UUID | None = None
+) -> JobPage:
+    """Return jobs, newest first, without their results: the parts of one job, or those that are part of none."""
+    query = select(Job).where(Job.parent_id == parent_id).order_by(Job.created_at.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(Job.state == state)
     if kind is not None:

@@ -17,6 +17,7 @@ class Donor(Table):
     __tablename__ = "donor"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    external_id: Mapped[str | None] = mapped_column(String(64), unique=True)  # what the service itself calls it
     name: Mapped[str | None] = mapped_column(String(200))
     phone: Mapped[str | None] = mapped_column(String(40))
     blood_group: Mapped[str] = mapped_column(String(3))
@@ -39,6 +40,7 @@ class BloodRequest(Table):
     __tablename__ = "blood_request"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    external_id: Mapped[str | None] = mapped_column(String(64), unique=True)
     hospital: Mapped[str | None] = mapped_column(String(200))
     district: Mapped[str] = mapped_column(String(40))
     latitude: Mapped[float] = mapped_column(Float)
@@ -59,6 +61,7 @@ class Donation(Table):
     __tablename__ = "donation"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    external_id: Mapped[str | None] = mapped_column(String(64), unique=True)
     donor_id: Mapped[int] = mapped_column(ForeignKey("donor.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     component: Mapped[str] = mapped_column(String(16))
@@ -69,10 +72,11 @@ class ContactOutcome(Table):
     """One time a donor was asked, and what came of it; each step has its own time, NULL until it happened."""
 
     __tablename__ = "contact_outcome"
+    __table_args__ = (Index("ix_contact_outcome_request_id_donor_id", "request_id", "donor_id", unique=True),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     donor_id: Mapped[int] = mapped_column(ForeignKey("donor.id", ondelete="CASCADE"), index=True)
-    request_id: Mapped[int] = mapped_column(ForeignKey("blood_request.id", ondelete="CASCADE"), index=True)
+    request_id: Mapped[int] = mapped_column(ForeignKey("blood_request.id", ondelete="CASCADE"))
     distance_km: Mapped[float | None] = mapped_column(Float)
     asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -85,6 +89,18 @@ class ContactOutcome(Table):
     )  # donated, deferred, no_show, late_cancel, request_cancelled
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now, index=True)
+
+
+class DonorHold(Table):
+    """A donor whom a plan means to ask soon, so that no other plan does: the cool-down before the ask is on record."""
+
+    __tablename__ = "donor_hold"
+
+    donor_id: Mapped[int] = mapped_column(
+        ForeignKey("donor.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    request_id: Mapped[int] = mapped_column(ForeignKey("blood_request.id", ondelete="CASCADE"), index=True)
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class DonorReliability(Table):
@@ -165,3 +181,54 @@ class DemandForecast(Table):
     low_95: Mapped[float] = mapped_column(Float)
     high_95: Mapped[float] = mapped_column(Float)
     model: Mapped[str] = mapped_column(String(200))  # methods whose average it is
+
+
+class BloodBank(Table):
+    """A place that keeps blood."""
+
+    __tablename__ = "blood_bank"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    external_id: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    district: Mapped[str] = mapped_column(String(40))
+    latitude: Mapped[float] = mapped_column(Float)
+    longitude: Mapped[float] = mapped_column(Float)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+
+class BloodUnit(Table):
+    """One bag of blood, from collection to its end."""
+
+    __tablename__ = "blood_unit"
+    __table_args__ = (Index("ix_blood_unit_state_expires_at", "state", "expires_at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    external_id: Mapped[str] = mapped_column(String(64), unique=True)  # the number on the bag
+    bank_id: Mapped[int] = mapped_column(ForeignKey("blood_bank.id", ondelete="CASCADE"), index=True)
+    blood_group: Mapped[str] = mapped_column(String(3))
+    product: Mapped[str] = mapped_column(String(32))  # decides component and shelf life, shelf_lives.PRODUCTS
+    collected_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(16))  # available, reserved, issued, discarded
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+
+class StockAlert(Table):
+    """A shortage or an expiry that somebody should act on; closed when a later look no longer finds it."""
+
+    __tablename__ = "stock_alert"
+    __table_args__ = (Index("ix_stock_alert_closed_at_opened_at", "closed_at", "opened_at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # shortage, expiry
+    level: Mapped[str] = mapped_column(String(16))  # warning, critical
+    district: Mapped[str] = mapped_column(String(40))
+    bank_id: Mapped[int | None] = mapped_column(ForeignKey("blood_bank.id", ondelete="CASCADE"))  # NULL: the district
+    blood_group: Mapped[str] = mapped_column(String(3))
+    component: Mapped[str] = mapped_column(String(16))
+    units: Mapped[int] = mapped_column(Integer)  # usable, or about to expire
+    days_of_cover: Mapped[float | None] = mapped_column(Float)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)  # the last look that found it
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
