@@ -6,8 +6,10 @@
     ├── InputError                  the caller must change something
     │   ├── ValidationFailed        fields of a request are wrong, each with its reason
     │   ├── NotFound                no such thing
+    │   ├── Gone                    there was such a thing, and it is no longer kept
     │   ├── Conflict                the thing is not in a state that allows this
-    │   └── NotServed               the request is valid and this installation cannot serve it
+    │   ├── NotServed               the request is valid and this installation cannot serve it
+    │   └── BadFile                 a file of rows cannot be read at all
     ├── Unavailable                 the same call may succeed later
     ├── ArchiveError                an archive cannot be written, or is not what it was
     ├── ModelError
@@ -23,6 +25,10 @@ A message names things by id. It never carries patient or donor data: messages a
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class SanguineError(Exception):
@@ -67,6 +73,14 @@ class ValidationFailed(InputError):
         super().__init__("; ".join(f"{f.field or 'body'}: {f.reason}" for f in fields))
 
 
+def wrong_fields(error: "ValidationError") -> tuple[FieldError, ...]:
+    """Return pydantic's findings as ours: where and why, without the value that was sent."""
+    return tuple(
+        FieldError(".".join(str(part) for part in found["loc"]), found["msg"].removeprefix("Value error, "))
+        for found in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+
+
 class NotFound(InputError):
     """No such thing."""
 
@@ -74,6 +88,12 @@ class NotFound(InputError):
 
     def __init__(self, what: str, identifier: object) -> None:
         super().__init__(f"no {what} {identifier}")
+
+
+class Gone(InputError):
+    """There was such a thing, and it is no longer kept."""
+
+    code = "gone"
 
 
 class Conflict(InputError):
@@ -86,6 +106,12 @@ class NotServed(InputError):
     """The request is valid but this installation cannot serve it, for example without any donors."""
 
     code = "not_served"
+
+
+class BadFile(InputError):
+    """A file of rows cannot be read at all; the message says where, what is wrong and what to do."""
+
+    code = "bad_file"
 
 
 class Unavailable(SanguineError):

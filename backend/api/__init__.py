@@ -5,8 +5,9 @@ from flask import Blueprint, Flask
 from backend.api import health, jobs, models, schedules
 from backend.api.errors import init_errors
 from backend.api.jobs import add_submit_routes
-from backend.api.lookups import add_lookup_routes
+from backend.api.lookups import add_command_routes, add_lookup_routes
 from backend.api.openapi import init_openapi
+from backend.api.resources import add_resource_routes
 from backend.domains.domain import Domain
 
 PREFIX = "/api/ml"
@@ -20,6 +21,8 @@ def init_api(app: Flask, domains: tuple[Domain, ...]) -> None:
     for domain in domains:
         add_submit_routes(api, domain.job_kinds)
         add_lookup_routes(api, domain.lookups)
+        add_command_routes(api, domain.commands)
+        add_resource_routes(api, domain.resources)
     app.register_blueprint(api, url_prefix=PREFIX)
     init_errors(app)
     init_openapi(app, prefix=PREFIX, domains=domains)

@@ -5,12 +5,12 @@ from typing import BinaryIO
 
 import structlog
 from flask import Flask, Response, json, request
-from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from backend.errors import (
     Conflict,
     FieldError,
+    Gone,
     InputError,
     ModelError,
     NotFound,
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 STATUS: tuple[tuple[type[SanguineError], HTTPStatus], ...] = (
     (ValidationFailed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotFound, HTTPStatus.NOT_FOUND),
+    (Gone, HTTPStatus.GONE),
     (Conflict, HTTPStatus.CONFLICT),
     (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -47,16 +48,6 @@ def problem(
     if fields:
         body["errors"] = [{"field": field.field, "reason": field.reason} for field in fields]
     return Response(json.dumps(body), status=status, content_type="application/problem+json", headers=headers)
-
-
-def validation_failed(error: ValidationError) -> ValidationFailed:
-    """Return pydantic's findings as ours: where and why, without the value that was sent."""
-    return ValidationFailed(
-        tuple(
-            FieldError(".".join(str(part) for part in found["loc"]), found["msg"].removeprefix("Value error, "))
-            for found in error.errors(include_url=False, include_input=False, include_context=False)
-        )
-    )
 
 
 def _drain() -> None:

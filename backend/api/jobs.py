@@ -57,15 +57,19 @@ def cancel_(job_id: UUID) -> Response:
 
 
 def add_submit_routes(blueprint: Blueprint, kinds: tuple[JobKind, ...]) -> None:
-    """Give every job kind its submit route."""
+    """Give every job kind with a path its submit route."""
     for kind in kinds:
-        blueprint.add_url_rule(
-            kind.path, f"submit {kind.name}".replace(".", " "), partial(_submit, kind), methods=["POST"]
-        )
+        if kind.path is not None:
+            endpoint = f"submit {kind.name}".replace(".", " ")
+            blueprint.add_url_rule(kind.path, endpoint, partial(_submit, kind), methods=["POST"])
 
 
-def _submit(kind: JobKind) -> Response:
-    job = submit(kind, body_as(kind.request))
+def _submit(kind: JobKind, **from_path: object) -> Response:
+    return answer_submitted(submit(kind, body_as(kind.request, **from_path)))
+
+
+def answer_submitted(job: JobView) -> Response:
+    """Answer with a job that was just submitted, when it has ended or the client will wait no longer."""
     wait = preferred_wait()
     if wait:
         job = wait_for_job(job.id, seconds=wait)

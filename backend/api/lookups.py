@@ -1,12 +1,12 @@
-"""Reads that domains declare and that are answered at once."""
+"""Reads and commands that domains declare and that are answered at once."""
 
 from functools import partial
 
 from flask import Blueprint, Response
 
 from backend.api.answers import answer
-from backend.api.parse import query_as
-from backend.domains.domain import Lookup
+from backend.api.parse import body_as, query_as
+from backend.domains.domain import Command, Lookup
 
 
 def add_lookup_routes(blueprint: Blueprint, lookups: tuple[Lookup, ...]) -> None:
@@ -15,5 +15,16 @@ def add_lookup_routes(blueprint: Blueprint, lookups: tuple[Lookup, ...]) -> None
         blueprint.add_url_rule(lookup.path, f"lookup {lookup.name}".replace(".", " "), partial(_look_up, lookup))
 
 
-def _look_up(lookup: Lookup) -> Response:
-    return answer(lookup.run(query_as(lookup.query)))
+def add_command_routes(blueprint: Blueprint, commands: tuple[Command, ...]) -> None:
+    """Give every command its route."""
+    for command in commands:
+        endpoint = f"command {command.name}".replace(".", " ")
+        blueprint.add_url_rule(command.path, endpoint, partial(_carry_out, command), methods=["POST"])
+
+
+def _look_up(lookup: Lookup, **from_path: object) -> Response:
+    return answer(lookup.run(query_as(lookup.query, **from_path)))
+
+
+def _carry_out(command: Command, **from_path: object) -> Response:
+    return answer(command.run(body_as(command.request, **from_path)))

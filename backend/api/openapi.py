@@ -11,41 +11,23 @@ from typing import Any
 
 from flasgger import Swagger
 from flask import Flask
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from backend.api.health import Health
-from backend.api.jobs import JobsQuery
-from backend.api.models import ModelList
-from backend.api.schedules import FiringsQuery
-from backend.domains.domain import Domain, Lookup
+from backend.api.openapi_parts import JSON, REF, Paths, Problem, operation
+from backend.api.openapi_platform import INPUTS, OUTPUTS, QUERIES, describe_platform
+from backend.domains.domain import Domain
 from backend.jobs.kinds import JobKind
-from backend.jobs.schedules.views import FiringPage, ScheduleList, SchedulePatch, ScheduleView
-from backend.jobs.views import JobPage, JobView
+from backend.jobs.views import JobView
+from backend.resources.declaration import Resource
+from backend.resources.schemas import change_schema, page_schema, query_schema
 
-REF = "#/components/schemas/{model}"
-JSON = "application/json"
-PROBLEM_JSON = "application/problem+json"
-
-
-class WrongField(BaseModel):
-    """One wrong field of a request."""
-
-    field: str
-    reason: str
-
-
-class Problem(BaseModel):
-    """Why a request was refused (RFC 9457)."""
-
-    model_config = ConfigDict(title="Problem")
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    errors: list[WrongField] | None = None
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=10` answers with the finished job when it ends within ten seconds (RFC 7240).",
+    "schema": {"type": "string"},
+}
 
 
 class _Swagger(Swagger):  # type: ignore[misc] # flasgger publishes no types
@@ -80,25 +62,45 @@ def init_openapi(app: Flask, *, prefix: str, domains: tuple[Domain, ...]) -> Non
 
 def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     """Return the OpenAPI description of the platform's routes and of every domain's."""
-    kinds = [kind for domain in domains for kind in domain.job_kinds]
+    kinds = [kind for domain in domains for kind in domain.job_kinds if kind.path is not None]
     lookups = [lookup for domain in domains for lookup in domain.lookups]
-    inputs = [kind.request for kind in kinds] + [lookup.query for lookup in lookups]
-    inputs += [JobsQuery, FiringsQuery, SchedulePatch]
-    outputs: list[type[BaseModel]] = [kind.result for kind in kinds] + [lookup.result for lookup in lookups]
-    outputs += [JobView, JobPage, Problem, Health, ModelList, ScheduleList, ScheduleView, FiringPage]
+    commands = [command for domain in domains for command in domain.commands]
+    resources = [resource for domain in domains for resource in domain.resources]
+    queries: list[type[BaseModel]] = [*QUERIES, *(lookup.query for lookup in lookups), *map(query_schema, resources)]
+    inputs: list[type[BaseModel]] = [
+        *INPUTS,
+        *(kind.request for kind in kinds),
+        *(command.request for command in commands),
+    ]
+    inputs += [schema for resource in resources for schema in (resource.new, change_schema(resource))]
+    outputs: list[type[BaseModel]] = [Problem, *OUTPUTS, *(kind.result for kind in kinds)]
+    outputs += [*(lookup.result for lookup in lookups), *(command.result for command in commands)]
+    outputs += [schema for resource in resources for schema in (resource.view, page_schema(resource))]
     names, definitions = models_json_schema(
-        [*((model, "validation") for model in inputs), *((model, "serialization") for model in outputs)],
+        [
+            *((model, "validation") for model in dict.fromkeys((*inputs, *queries))),
+            *((model, "serialization") for model in dict.fromkeys(outputs)),
+        ],
         ref_template=REF,
     )
     schemas: dict[str, Any] = definitions["$defs"]
-    refs = {model: schema for (model, _), schema in names.items()}
-    paths: dict[str, Any] = {}
+    paths = Paths(prefix=prefix, refs={model: schema for (model, _), schema in names.items()}, schemas=schemas)
     for kind in kinds:
-        paths[prefix + kind.path] = {"post": _submit(kind, refs)}
+        _describe_kind(paths, kind)
     for lookup in lookups:
-        paths[prefix + lookup.path] = {"get": _lookup(lookup, refs, schemas)}
-    platform = _platform(refs, schemas) | _schedules(refs, schemas)
-    paths |= {prefix + path: operations for path, operations in platform.items()}
+        answers = paths.ok(lookup.result) | paths.problems(404, 422, 503)
+        paths.add(
+            "get", lookup.path, operation(lookup.name, _tag(lookup.name), lookup.summary, answers), query=lookup.query
+        )
+    for command in commands:
+        answers = paths.ok(command.result) | paths.problems(400, 404, 409, 413, 415, 422, 503)
+        described = operation(command.name, _tag(command.name), command.summary, answers)
+        paths.add("post", command.path, described, requestBody=paths.body(command.request, path=command.path))
+    for resource in resources:
+        _describe_resource(paths, resource)
+    describe_platform(paths)
+    for query in queries:  # described by their fields alone
+        schemas.pop(paths.refs[query]["$ref"].removeprefix(REF.format(model="")), None)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -106,141 +108,44 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
             "version": "0.1.0",
             "description": "Predictions as durable jobs: submit one, then poll it, or wait with `Prefer: wait=n`.",
         },
-        "paths": paths,
+        "paths": paths.described,
         "components": {"schemas": schemas},
     }
 
 
-def _submit(kind: JobKind, refs: dict[Any, Any]) -> dict[str, Any]:
-    job = {"allOf": [refs[JobView], {"properties": {"result": {"anyOf": [refs[kind.result], {"type": "null"}]}}}]}
-    return {
-        "operationId": kind.name,
-        "tags": [kind.name.partition(".")[0]],
-        "summary": kind.summary,
-        "parameters": [
-            {
-                "name": "Prefer",
-                "in": "header",
-                "description": "`wait=10` answers with the finished job when it ends within ten seconds (RFC 7240).",
-                "schema": {"type": "string"},
-            }
-        ],
-        "requestBody": {"required": True, "content": {JSON: {"schema": refs[kind.request]}}},
-        "responses": {
-            "200": {"description": "The finished job.", "content": {JSON: {"schema": job}}},
-            "202": {"description": "The job is stored; poll `Location`.", "content": {JSON: {"schema": job}}},
-        }
-        | _problems(refs, 400, 404, 413, 415, 422, 503),
+def _describe_kind(paths: Paths, kind: JobKind) -> None:
+    assert kind.path is not None  # noqa: S101 - the caller chose those that have one
+    job = {"allOf": [paths.refs[JobView], _with_result(paths.refs[kind.result])]}
+    answers = {
+        "200": {"description": "The finished job.", "content": {JSON: {"schema": job}}},
+        "202": {"description": "The job is stored; poll `Location`.", "content": {JSON: {"schema": job}}},
     }
-
-
-def _lookup(lookup: Lookup, refs: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "operationId": lookup.name,
-        "tags": [lookup.name.partition(".")[0]],
-        "summary": lookup.summary,
-        "parameters": _query_parameters(refs[lookup.query], schemas),
-        "responses": _ok(refs[lookup.result]) | _problems(refs, 404, 422, 503),
-    }
-
-
-def _platform(refs: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    job_id = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-    job, health = _ok(refs[JobView]), _ok(refs[Health])
-    return {
-        "/jobs": {
-            "get": _operation(
-                "jobs.list", "jobs", "List jobs, newest first", _ok(refs[JobPage]) | _problems(refs, 422, 503)
-            )
-            | {"parameters": _query_parameters(refs[JobsQuery], schemas)}
-        },
-        "/jobs/{job_id}": {
-            "get": _operation("jobs.get", "jobs", "Get one job with its result", job | _problems(refs, 404, 503))
-            | {"parameters": [job_id]}
-        },
-        "/jobs/{job_id}/cancel": {
-            "post": _operation(
-                "jobs.cancel", "jobs", "Cancel a job", job | {"202": job["200"]} | _problems(refs, 404, 409, 503)
-            )
-            | {"parameters": [job_id]}
-        },
-        "/models": {"get": _operation("models.list", "models", "List the models", _ok(refs[ModelList]))},
-        "/health": {"get": _operation("health", "health", "Say how everything is", health | {"503": health["200"]})},
-        "/health/ready": {
-            "get": _operation(
-                "health.ready", "health", "Say whether requests can be served", health | {"503": health["200"]}
-            )
-        },
-        "/health/live": {"get": _operation("health.live", "health", "Say that the process runs", health)},
-    }
-
-
-def _schedules(refs: dict[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    name = {"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]}
-    one = _ok(refs[ScheduleView])
-    started = {
-        "202": {"description": "The job is stored; poll `Location`.", "content": {JSON: {"schema": refs[JobView]}}}
-    }
-    change = _operation(
-        "schedules.change",
-        "schedules",
-        "Pause a schedule or change its clock",
-        one | _problems(refs, 400, 404, 415, 422, 503),
+    described = operation(
+        kind.name, _tag(kind.name), kind.summary, answers | paths.problems(400, 404, 413, 415, 422, 503)
     )
-    run = _operation(
-        "schedules.run", "schedules", "Run a schedule's job now", started | _problems(refs, 404, 409, 422, 503)
-    )
-    firings = _operation(
-        "schedules.firings",
-        "schedules",
-        "List what came of a schedule's fire times, newest first",
-        _ok(refs[FiringPage]) | _problems(refs, 404, 422, 503),
-    )
-    return {
-        "/schedules": {
-            "get": _operation(
-                "schedules.list",
-                "schedules",
-                "List the schedules with their last and next run",
-                _ok(refs[ScheduleList]) | _problems(refs, 503),
-            )
-        },
-        "/schedules/{name}": {
-            "get": _operation("schedules.get", "schedules", "Get one schedule", one | _problems(refs, 404, 503)) | name,
-            "patch": change
-            | name
-            | {"requestBody": {"required": True, "content": {JSON: {"schema": refs[SchedulePatch]}}}},
-        },
-        "/schedules/{name}/run": {"post": run | name},
-        "/schedules/{name}/firings": {
-            "get": firings | {"parameters": [*name["parameters"], *_query_parameters(refs[FiringsQuery], schemas)]}
-        },
-    }
+    paths.add("post", kind.path, described, requestBody=paths.body(kind.request, path=kind.path), parameters=[PREFER])
 
 
-def _operation(identifier: str, tag: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-    return {"operationId": identifier, "tags": [tag], "summary": summary, "responses": responses}
+def _with_result(result: dict[str, str]) -> dict[str, Any]:
+    return {"properties": {"result": {"anyOf": [result, {"type": "null"}]}}}
 
 
-def _ok(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"200": {"description": "The answer.", "content": {JSON: {"schema": schema}}}}
+def _describe_resource(paths: Paths, resource: Resource) -> None:
+    name, one = resource.name, resource.one
+    view = paths.ok(resource.view)
+    added = paths.ok(resource.view, says="It was there already, the same.")
+    added |= paths.ok(resource.view, status="201", says="Added; `Location` is its address.")
+    listed = paths.ok(page_schema(resource)) | paths.problems(422, 503)
+    written = paths.problems(400, 409, 413, 415, 422, 503)
+    path, record = f"/{name}", f"/{name}/<int:record_id>"
+    adding = operation(f"{name}.add", name, f"Add a {one}", added | written)
+    paths.add("post", path, adding, requestBody=paths.body(resource.new))
+    listing = operation(f"{name}.list", name, f"List {name.replace('_', ' ')}", listed)
+    paths.add("get", path, listing, query=query_schema(resource))
+    paths.add("get", record, operation(f"{name}.get", name, f"Get one {one}", view | paths.problems(404, 503)))
+    changing = operation(f"{name}.change", name, f"Change a {one}", view | written | paths.problems(404))
+    paths.add("patch", record, changing, requestBody=paths.body(change_schema(resource)))
 
 
-def _problems(refs: dict[Any, Any], *statuses: int) -> dict[str, Any]:
-    content = {PROBLEM_JSON: {"schema": refs[Problem]}}
-    return {str(status): {"description": "Refused; `detail` says why.", "content": content} for status in statuses}
-
-
-def _query_parameters(ref: dict[str, str], schemas: dict[str, Any]) -> list[dict[str, Any]]:
-    schema = schemas.pop(ref["$ref"].removeprefix(REF.format(model="")))  # described by its fields alone
-    required = schema.get("required", ())
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in required,
-            "description": field.get("description", ""),
-            "schema": field,
-        }
-        for name, field in schema.get("properties", {}).items()
-    ]
+def _tag(name: str) -> str:
+    return name.partition(".")[0]

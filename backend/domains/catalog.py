@@ -21,7 +21,7 @@ def domains() -> tuple[Domain, ...]:
         import_module(domain.tables)
     kinds = [kind for domain in found for kind in domain.job_kinds]
     for attribute in ("name", "path"):
-        values = [getattr(kind, attribute) for kind in kinds]
+        values = [value for kind in kinds if (value := getattr(kind, attribute)) is not None]
         doubles = {value for value in values if values.count(value) > 1}
         if doubles:
             raise ValueError(f"two job kinds share the {attribute} {', '.join(sorted(doubles))}")

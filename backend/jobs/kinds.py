@@ -25,7 +25,7 @@ class JobKind:
     """
 
     name: str  # "domain.verb", also the Celery task's name
-    path: str  # below the API prefix
+    path: str | None  # below the API prefix, may name fields of the request as <int:field>; None: no route of its own
     summary: str
     request: type[BaseModel]
     result: type[BaseModel]
@@ -40,7 +40,7 @@ class JobKind:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", self.name):
             raise ValueError(f"job kind {self.name!r}: the name must read domain.verb")
-        if not self.path.startswith("/"):
+        if self.path is not None and not self.path.startswith("/"):
             raise ValueError(f"job kind {self.name}: the path {self.path!r} must start with /")
         if self.queue not in QUEUES:
             raise ValueError(f"job kind {self.name}: unknown queue {self.queue!r}; one of {', '.join(QUEUES)}")

@@ -19,7 +19,7 @@ from backend.domains.blood.features import (
 )
 from backend.domains.blood.horizons import HORIZON_HOURS
 from backend.domains.blood.matching import CRITICAL, RADIUS_KM, matches_to_return, rank
-from backend.domains.blood.outreach_size import donors_to_ask
+from backend.domains.blood.outreach.size import donors_to_ask
 from backend.domains.blood.queries import find_request, still_listed
 from backend.domains.blood.reasons import strongest_reasons
 from backend.domains.blood.records import BLOOD_GROUPS, GROUP_CODE, Component, Floats, Rows

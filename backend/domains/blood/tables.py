@@ -17,7 +17,9 @@ class Donor(Table):
     __tablename__ = "donor"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    external_id: Mapped[str | None] = mapped_column(String(64), unique=True)  # what the service itself calls it
+    external_id: Mapped[str | None] = mapped_column(
+        String(64), index=True, unique=True
+    )  # what the service itself calls it
     name: Mapped[str | None] = mapped_column(String(200))
     phone: Mapped[str | None] = mapped_column(String(40))
     blood_group: Mapped[str] = mapped_column(String(3))
@@ -40,7 +42,7 @@ class BloodRequest(Table):
     __tablename__ = "blood_request"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    external_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    external_id: Mapped[str | None] = mapped_column(String(64), index=True, unique=True)
     hospital: Mapped[str | None] = mapped_column(String(200))
     district: Mapped[str] = mapped_column(String(40))
     latitude: Mapped[float] = mapped_column(Float)
@@ -61,7 +63,7 @@ class Donation(Table):
     __tablename__ = "donation"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    external_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    external_id: Mapped[str | None] = mapped_column(String(64), index=True, unique=True)
     donor_id: Mapped[int] = mapped_column(ForeignKey("donor.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     component: Mapped[str] = mapped_column(String(16))

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domains.blood.outreach_size import _NODES, POOL_LIMIT, _by_luck, donors_to_ask
+from backend.domains.blood.outreach.luck import NODES, by_luck
+from backend.domains.blood.outreach.size import POOL_LIMIT, donors_to_ask
 
 probabilities = st.lists(st.floats(0.0, 1.0), max_size=10)
 
@@ -47,8 +48,8 @@ def test_the_plan_is_the_shortest_prefix_that_reaches_the_target(p: list[float],
 
 @given(p=probabilities.filter(len), units=st.integers(1, 4), sd=st.floats(0.1, 2.0))
 def test_shared_luck_leaves_each_donors_own_probability_alone(p: list[float], units: int, sd: float) -> None:
-    given_luck, weight = _by_luck(np.array(p), sd)
-    assert given_luck.shape == (len(p), _NODES)
+    given_luck, weight = by_luck(np.array(p), sd)
+    assert given_luck.shape == (len(p), NODES)
     assert given_luck @ weight == pytest.approx(np.array(p), abs=1e-7)
     assert donors_to_ask(np.array(p[:1]), 1, request_sd=sd).probability == pytest.approx(p[0], abs=1e-7)
     assert 0.0 <= donors_to_ask(np.array(p), units, request_sd=sd).probability <= 1.0
@@ -88,9 +89,9 @@ def test_the_probability_is_that_of_a_simulation(request_sd: float, units: int) 
 @pytest.mark.parametrize(("request_sd", "tolerance"), [(0.5, 1e-5), (1.0, 1e-4), (2.0, 1e-2)])
 def test_the_quadrature_is_as_accurate_as_documented(request_sd: float, tolerance: float) -> None:
     p = np.sort(np.random.default_rng(3).beta(1.5, 9.0, 40))[::-1]
-    given_luck, _ = _by_luck(p, request_sd)
+    given_luck, _ = by_luck(p, request_sd)
     # The luck of a fine grid, weighed by the normal density; log-odds are linear in it.
-    at_zero = np.log(given_luck[:, _NODES // 2] / (1.0 - given_luck[:, _NODES // 2]))
+    at_zero = np.log(given_luck[:, NODES // 2] / (1.0 - given_luck[:, NODES // 2]))
     grid = np.linspace(-8.0, 8.0, 4001)
     density = np.exp(-(grid**2) / 2.0)
     fine = 1.0 / (1.0 + np.exp(-(at_zero[:, None] + request_sd * grid)))

@@ -1,0 +1,36 @@
+"""What a domain declares to answer about the rows of a file, beside the models of the catalogue."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from backend.jobs.context import Models
+from backend.resources.declaration import Refused
+
+Kind = Literal["integer", "number", "text", "boolean", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """One column of what is answered; None is a missing value."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowScorer:
+    """A question about rows: POST /batches with `scorer`, answered row by row.
+
+    `score` gets validated rows, the models and the moment that the batch is about, and answers for each, in order, with
+    the values of `columns` or why it cannot. The same rows and moment must give the same answers.
+    """
+
+    name: str  # "domain.question"
+    summary: str
+    row: type[BaseModel]
+    columns: tuple[ResultColumn, ...]
+    score: Callable[[Sequence[Any], Models, datetime], Sequence[tuple[Any, ...] | Refused]]

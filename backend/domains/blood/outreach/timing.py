@@ -1,0 +1,52 @@
+"""How much time an alert leaves: for the way, for the donation, and so for the answer.
+
+The hazards are those of `response`: the chance of an answer in each bin of time after the ask, if none came before.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from backend.domains.blood.horizons import HORIZON_HOURS
+from backend.domains.blood.records import Floats
+from backend.domains.blood.response import answered_within
+
+TRAVEL_KMH: Final = 30.0
+"""Great-circle kilometres an hour on Kerala's roads, the assumption of the simulated world as well."""
+
+DONATION_HOURS: Final = 0.75
+"""From arrival to the end of a whole-blood donation: registration, screening, donation; an assumption."""
+
+LEARNT_SHARE: Final = 0.5
+"""Of the urgency's horizon: with less time than this the model has seen nearly no ask, and says what it says there."""
+
+
+def answer_window(hours: Floats | float, distance_km: Floats) -> Floats:
+    """Return the hours (n,) within which a yes still leads to a donation `hours` after the ask; 0 if none does."""
+    return np.maximum(hours - distance_km / TRAVEL_KMH - DONATION_HOURS, 0.0)
+
+
+def worth_of_delay(hazards: Floats, edges: Floats, *, before: Floats, after: Floats) -> Floats:
+    """Return what is left (n,) of a chance when the answer window shrinks from `before` (n,) to `after` (n,) hours.
+
+    It is the chance of an answer within the one over that within the other: when donors answer says nothing about
+    whether they come.
+    """
+    whole = answered_within(hazards, edges, before)
+    part = answered_within(hazards, edges, np.minimum(before, after))
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0.0)
+
+
+def chance_in_time(
+    p: Floats, *, hazards: Floats, edges: Floats, hours: float, distance_km: Floats, urgency: int
+) -> Floats:
+    """Return P(donates within `hours` of the ask) (n,) from the match model's `p` (n,), also where time is short.
+
+    The model learnt from asks made soon after their requests, so with less than `LEARNT_SHARE` of the urgency's
+    horizon left it hardly lowers its score. There the score is that of the least time learnt, times `worth_of_delay`.
+    """
+    learnt = LEARNT_SHARE * HORIZON_HOURS[urgency]
+    if hours >= learnt:
+        return p
+    before, after = answer_window(learnt, distance_km), answer_window(hours, distance_km)
+    return p * worth_of_delay(hazards, edges, before=before, after=after)

@@ -1,0 +1,77 @@
+"""Storing records by what their owner calls them: a new one is inserted, a known one brought up to date."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, cast
+
+from pydantic import BaseModel
+from sqlalchemy import Table as CoreTable
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from backend.resources.declaration import Change, Importer, Refused, Resource
+from backend.resources.schemas import KEY
+
+Values = dict[str, Any]
+
+
+def importer_of(resource: Resource) -> Importer:
+    """Return the import of a resource's records."""
+
+    def _store(session: Session, rows: Sequence[BaseModel]) -> Sequence[Change | Refused]:
+        return store(session, resource, rows)
+
+    return Importer(name=resource.name, row=resource.new, key=(KEY,), store=_store)
+
+
+def store(session: Session, resource: Resource, rows: Sequence[BaseModel]) -> list[Change | Refused]:
+    """Insert or update records, no two with one `external_id`, and say what happened to each; equal ones stay."""
+    table = core(resource)
+    prepared = resource.prepare(session, rows)
+    known = _known(session, resource, [values for values in prepared if not isinstance(values, Refused)])
+    inserts: list[Values] = []
+    outcomes: list[Change | Refused] = []
+    for row, values in zip(rows, prepared, strict=True):
+        if isinstance(values, Refused):
+            outcomes.append(values)
+        elif (present := known.get(values[KEY])) is None:
+            inserts.append(values)
+            outcomes.append(Change.CREATED)
+        elif different := differences(resource, row.model_fields_set, values, present):
+            session.execute(update(table).where(table.c.id == present["id"]).values(different))
+            outcomes.append(Change.UPDATED)
+        else:
+            outcomes.append(Change.UNCHANGED)
+    if inserts:
+        session.execute(insert(table), inserts)
+    return outcomes
+
+
+def differences(resource: Resource, mentioned: AbstractSet[str], values: Values, present: Values) -> Values:
+    """Return the values that a stored record lacks; fields that were not mentioned stay as they are."""
+    own = resource.new.model_fields
+    return {
+        name: value
+        for name, value in values.items()
+        if (name in mentioned or name not in own) and present[name] != value
+    }
+
+
+def core(resource: Resource) -> CoreTable:
+    """Return the table of a resource."""
+    return cast("CoreTable", resource.table.__table__)
+
+
+def _known(session: Session, resource: Resource, prepared: list[Values]) -> dict[str, Values]:
+    """Return the stored records that these values are about, by external id."""
+    table = core(resource)
+    keys = [values[KEY] for values in prepared]
+    found = session.execute(select(table).where(table.c[KEY].in_(keys))).mappings()
+    known = {row[KEY]: dict(row) for row in found}
+    if resource.same is None:
+        return known
+    new = [values for values in prepared if values[KEY] not in known]
+    ids = dict(zip((values[KEY] for values in new), resource.same(session, new), strict=True))
+    nameless = select(table).where(table.c.id.in_([one for one in ids.values() if one is not None]))
+    by_id = {row["id"]: dict(row) for row in session.execute(nameless).mappings()}
+    return known | {key: by_id[one] for key, one in ids.items() if one is not None}
