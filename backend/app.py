@@ -8,12 +8,14 @@ from backend.cli import init_cli
 from backend.domains import catalog
 from backend.domains.domain import Domain
 from backend.extensions import db, engine_options, migrate, prepare_engine
+from backend.files.storage import FOLDER, Storage
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.jobs.news import News
 from backend.jobs.ring import Doorbell
 from backend.jobs.schedules.book import ScheduleBook
 from backend.logs import configure_logging
+from backend.resources.store import importer_of
 from backend.settings import PROJECT, Settings, load_settings
 
 
@@ -45,6 +47,13 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     app.extensions["doorbell"] = Doorbell(settings)
     app.extensions["news"] = News(settings)
     app.extensions["retentions"] = children_first(one for domain in domains for one in domain.retentions)
+    app.extensions["files"] = Storage(settings.data_dir / FOLDER)
+    app.extensions["scorers"] = {scorer.name: scorer for domain in domains for scorer in domain.scorers}
+    app.extensions["importers"] = {
+        importer.name: importer
+        for domain in domains
+        for importer in (*map(importer_of, domain.resources), *domain.importers)
+    }
     app.extensions["schedules"] = ScheduleBook(
         (schedule for domain in domains for schedule in domain.schedules),
         (kind for domain in domains for kind in domain.job_kinds),

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     """How often lost rings and lost leases are looked for."""
     retention_days: int = Field(default=365, ge=1)
     """How old finished jobs, predictions and other history get before the cleanup archives and deletes them."""
+    file_days: int = Field(default=7, ge=1)
+    """How long results and lists of errors can be downloaded."""
+    max_upload_bytes: int = Field(default=1 << 30, ge=1_000)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
 
     @field_validator("timezone")

@@ -15,20 +15,26 @@ from backend.jobs.clock import utc_now
 from backend.jobs.schedules.book import current_book
 from backend.jobs.schedules.fire import fire_due
 from backend.settings import Settings
-from workers.tasks import RECONCILE
+from workers.tasks import RECONCILE, SWEEP
 
 log = structlog.get_logger()
 
+SWEEP_SECONDS = 10.0  # until what a finished or cancelled job left is removed
 TICK = 1.0  # seconds between looks at the schedules
 
 
 def beat_schedule(settings: Settings) -> dict[str, Any]:
-    """Return beat's own entries; a late reconcile is worthless, so its message expires with the next one."""
+    """Return beat's own entries; a late one is worthless, so its message expires with the next."""
     return {
         RECONCILE: {
             "task": RECONCILE,
             "schedule": settings.reconcile_seconds,
             "options": {"queue": MAINTENANCE_QUEUE, "expires": settings.reconcile_seconds, "retry": False},
+        },
+        SWEEP: {
+            "task": SWEEP,
+            "schedule": SWEEP_SECONDS,
+            "options": {"queue": MAINTENANCE_QUEUE, "expires": SWEEP_SECONDS, "retry": False},
         },
     }
 

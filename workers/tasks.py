@@ -6,6 +6,9 @@ from uuid import UUID
 
 from celery import Celery
 
+from backend.files.storage import current_storage
+from backend.files.sweep import sweep
+from backend.jobs.clock import utc_now
 from backend.jobs.execute import execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.reconcile import reconcile
@@ -14,6 +17,7 @@ from backend.settings import Settings
 from workers.lifecycle import current_process
 
 RECONCILE = "jobs.reconcile"
+SWEEP = "files.sweep"
 PATIENCE = 2  # reconcile periods a ring may go unanswered before the bell is rung again
 GRACE = 5.0  # seconds a prefork child gets to leave by itself before it is ended
 
@@ -29,10 +33,15 @@ def add_job_task(celery: Celery, kind: JobKind) -> None:
 
 
 def add_maintenance_tasks(celery: Celery, settings: Settings) -> None:
-    """Give the engine its upkeep task."""
+    """Give the engine its upkeep tasks."""
     patience = timedelta(seconds=settings.reconcile_seconds * PATIENCE)
 
     @celery.task(name=RECONCILE)
     def _reconcile() -> None:
         with current_process().app.app_context():
             reconcile(current_doorbell(), patience=patience)
+
+    @celery.task(name=SWEEP)
+    def _sweep() -> None:
+        with current_process().app.app_context():
+            sweep(current_storage(), now=utc_now())

@@ -66,6 +66,7 @@ def init_errors(app: Flask) -> None:
 
     @app.errorhandler(SanguineError)
     def _ours(error: SanguineError) -> Response:
+        _drain()
         status = next((s for kind, s in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
         headers = {"Retry-After": RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
         fields = error.fields if isinstance(error, ValidationFailed) else ()
@@ -74,13 +75,14 @@ def init_errors(app: Flask) -> None:
     @app.errorhandler(RequestEntityTooLarge)
     def _too_large(_error: RequestEntityTooLarge) -> Response:
         _drain()
-        limit = app.config["MAX_CONTENT_LENGTH"]
+        limit = request.max_content_length or 0
         return problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"the body may have at most {limit:,} bytes"
         )
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
+        _drain()
         status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
         code = HTTPStatus(status).phrase.lower().replace(" ", "_")
         headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}

@@ -5,19 +5,34 @@ from pydantic import BaseModel
 from backend.api.health import Health
 from backend.api.jobs import JobsQuery
 from backend.api.models import ModelList
-from backend.api.openapi_parts import Paths, operation
+from backend.api.openapi_parts import JSON, Paths, operation
 from backend.api.schedules import FiringsQuery
+from backend.batches.schemas import BatchQuery, FileWorkView, RowsRequest
+from backend.files.views import FileList
 from backend.jobs.schedules.views import FiringPage, ScheduleList, SchedulePatch, ScheduleView
 from backend.jobs.views import JobPage, JobView
+from backend.tabular.formats import Format
 
-INPUTS: tuple[type[BaseModel], ...] = (SchedulePatch,)
-QUERIES: tuple[type[BaseModel], ...] = (JobsQuery, FiringsQuery)
-OUTPUTS: tuple[type[BaseModel], ...] = (JobView, JobPage, Health, ModelList, ScheduleList, ScheduleView, FiringPage)
+INPUTS: tuple[type[BaseModel], ...] = (SchedulePatch, RowsRequest)
+QUERIES: tuple[type[BaseModel], ...] = (JobsQuery, FiringsQuery, BatchQuery)
+_SENT = {"200": "The file.", "206": "The range that was asked for."}
+OUTPUTS: tuple[type[BaseModel], ...] = (
+    JobView,
+    JobPage,
+    FileWorkView,
+    FileList,
+    Health,
+    ModelList,
+    ScheduleList,
+    ScheduleView,
+    FiringPage,
+)
 
 
 def describe_platform(paths: Paths) -> None:
     """Describe jobs, models, health and schedules."""
     _jobs(paths)
+    _files(paths)
     _health(paths)
     _schedules(paths)
     paths.add("get", "/models", operation("models.list", "models", "List the models", paths.ok(ModelList)))
@@ -31,6 +46,26 @@ def _jobs(paths: Paths) -> None:
     paths.add("get", "/jobs/<uuid:job_id>", one)
     asked = job | {"202": job["200"]} | paths.problems(404, 409, 503)
     paths.add("post", "/jobs/<uuid:job_id>/cancel", operation("jobs.cancel", "jobs", "Cancel a job", asked))
+
+
+def _files(paths: Paths) -> None:
+    work = paths.ok(FileWorkView)
+    accepted = work | paths.ok(FileWorkView, status="202", says="The file is stored; poll `Location`.")
+    refused = paths.problems(400, 404, 413, 415, 422, 503)
+    files = {format_.media_type: {"schema": {"type": "string", "format": "binary"}} for format_ in Format}
+    rows = {JSON: {"schema": paths.refs[RowsRequest]}}
+    predict = operation("batches.predict", "files", "Predict the rows of a file", accepted | refused)
+    # Query parameters are for uploads: with JSON the body says the same.
+    paths.add("post", "/batches", predict, query=BatchQuery, requestBody={"required": True, "content": rows | files})
+    importing = operation("imports.start", "files", "Import the rows of a file", accepted | refused)
+    paths.add("post", "/imports/<name>", importing, requestBody={"required": True, "content": files})
+    progress = operation("batches.get", "files", "Say how far a batch or an import is", work | paths.problems(404, 503))
+    paths.add("get", "/batches/<uuid:job_id>", progress)
+    listed = paths.ok(FileList) | paths.problems(404, 503)
+    paths.add("get", "/jobs/<uuid:job_id>/files", operation("files.list", "files", "List the files of a job", listed))
+    sent = {status: {"description": says, "content": files} for status, says in _SENT.items()}
+    sending = operation("files.get", "files", "Download a file of a job", sent | paths.problems(404, 410, 416, 503))
+    paths.add("get", "/jobs/<uuid:job_id>/files/<role>", sending)
 
 
 def _health(paths: Paths) -> None:

@@ -3,22 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
 from backend.jobs.context import Models
 from backend.resources.declaration import Refused
-
-Kind = Literal["integer", "number", "text", "boolean", "date"]
-
-
-@dataclass(frozen=True, slots=True)
-class ResultColumn:
-    """One column of what is answered; None is a missing value."""
-
-    name: str
-    kind: Kind
+from backend.tabular.columns import Column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,5 +23,6 @@ class RowScorer:
     name: str  # "domain.question"
     summary: str
     row: type[BaseModel]
-    columns: tuple[ResultColumn, ...]
+    columns: tuple[Column, ...]
+    models: tuple[str, ...]  # that it asks; a batch sees one version of each
     score: Callable[[Sequence[Any], Models, datetime], Sequence[tuple[Any, ...] | Refused]]

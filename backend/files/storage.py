@@ -55,13 +55,15 @@ class Storage:
         folder = self.create(job_id)
         digest, size = hashlib.sha256(), 0
         try:
-            with _disk(), (folder / name).open("xb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
+            with (folder / name).open("xb") as file:
+                for chunk in chunks:  # their errors are the sender's, not the disk's
+                    with _disk():
+                        file.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
+                with _disk():
+                    file.flush()
+                    os.fsync(file.fileno())
         except BaseException:
             self.remove(job_id)
             raise

@@ -117,6 +117,14 @@ class ModelClient:
         """
         return self._loaded(model, self._slot(model)).manifest
 
+    def catalogued(self, model: str) -> Manifest:
+        """Return the manifest of the version that the catalogue names, without loading the model.
+
+        Raises:
+            UnknownModel, ArtifactError: as `predict`.
+        """
+        return self._catalogue.manifest(model)
+
     def preload(self, models: Iterable[str]) -> dict[str, ModelError | None]:
         """Load `models` now, also those that failed a moment ago; return each one's error, or None when it is ready."""
         outcome: dict[str, ModelError | None] = {}

@@ -114,14 +114,18 @@ class JobContext:
         """Open one short transaction that commits a chunk of long work together with how far the job has come.
 
         `self.checkpoint` is what the last chunk left, also that of an earlier attempt of the job: go on from there.
+        What the block changes in `checkpoint` is saved with it.
 
         Raises:
             AttemptEnded: the attempt must stop, or another one owns the job; nothing was written.
         """
         self.check()
         with transaction() as session:
-            save_checkpoint(session, self.job_id, self.attempt, checkpoint)
+            before = dict(checkpoint)
+            save_checkpoint(session, self.job_id, self.attempt, checkpoint)  # first: it keeps other attempts away
             yield session
+            if checkpoint != before:
+                save_checkpoint(session, self.job_id, self.attempt, checkpoint)
         self.checkpoint = checkpoint
 
     def part_results(self) -> list[dict[str, Any]]:

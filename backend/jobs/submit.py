@@ -20,8 +20,8 @@ from backend.jobs.views import JobView, get_job, view
 log = structlog.get_logger()
 
 
-def submit(kind: JobKind, request: BaseModel) -> JobView:
-    """Store a job and ring for it; the broker's state changes neither the answer nor its speed.
+def submit(kind: JobKind, request: BaseModel, *, job_id: UUID | None = None) -> JobView:
+    """Store a job, under an id that was chosen if there is one, and ring for it, whatever state the broker is in.
 
     Raises:
         InputError: a check of the kind refused the request; nothing was stored.
@@ -29,7 +29,7 @@ def submit(kind: JobKind, request: BaseModel) -> JobView:
     """
     check_request(kind, request)
     with transaction() as session:
-        job = store_job(session, kind, request)
+        job = store_job(session, kind, request, job_id=job_id)
     ring(job)
     return view(job)
 
@@ -44,11 +44,11 @@ def check_request(kind: JobKind, request: BaseModel) -> None:
         check(request)
 
 
-def store_job(session: Session, kind: JobKind, request: BaseModel) -> Job:
+def store_job(session: Session, kind: JobKind, request: BaseModel, *, job_id: UUID | None = None) -> Job:
     """Insert a checked job in the caller's transaction; the caller rings after its commit."""
     now = utc_now()
     job = {
-        "id": uuid4(),
+        "id": job_id or uuid4(),
         "kind": kind.name,
         "queue": kind.queue,
         "state": JobState.QUEUED,

@@ -10,7 +10,7 @@ from backend.errors import Conflict, FieldError, NotFound, ValidationFailed, wro
 from backend.extensions import transaction
 from backend.resources.declaration import Refused, Resource
 from backend.resources.schemas import KEY, page_schema
-from backend.resources.store import Values, core, differences
+from backend.resources.store import Values, core, differences, mentioned_by
 
 
 def add(resource: Resource, new: BaseModel) -> tuple[BaseModel, bool]:
@@ -67,7 +67,7 @@ def change(resource: Resource, record_id: int, patch: BaseModel) -> BaseModel:
         (values,) = resource.prepare(session, [row])
         if isinstance(values, Refused):
             raise ValidationFailed((FieldError(values.field or "", values.reason),))
-        if different := differences(resource, mentioned.keys(), values, present):
+        if different := differences(resource, mentioned_by(resource, row) & mentioned.keys(), values, present):
             session.execute(update(table).where(table.c.id == record_id).values(different))
         return _view(resource, _find(session, resource, record_id))
 
@@ -82,7 +82,7 @@ def _add(resource: Resource, new: BaseModel) -> tuple[BaseModel, bool]:
         if present is None:
             record_id = session.execute(insert(table).returning(table.c.id), values).scalar_one()
             return _view(resource, _find(session, resource, record_id)), True
-        if differences(resource, new.model_fields_set, values, dict(present)):
+        if differences(resource, mentioned_by(resource, new), values, dict(present)):
             raise Conflict(
                 f"{resource.one} {present['id']} has this external_id and other values; PATCH it to change them"
             )

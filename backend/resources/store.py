@@ -14,6 +14,8 @@ from backend.resources.schemas import KEY
 
 Values = dict[str, Any]
 
+_OWNER = "_external_id"
+
 
 def importer_of(resource: Resource) -> Importer:
     """Return the import of a resource's records."""
@@ -37,7 +39,7 @@ def store(session: Session, resource: Resource, rows: Sequence[BaseModel]) -> li
         elif (present := known.get(values[KEY])) is None:
             inserts.append(values)
             outcomes.append(Change.CREATED)
-        elif different := differences(resource, row.model_fields_set, values, present):
+        elif different := differences(resource, mentioned_by(resource, row), values, present):
             session.execute(update(table).where(table.c.id == present["id"]).values(different))
             outcomes.append(Change.UPDATED)
         else:
@@ -47,13 +49,24 @@ def store(session: Session, resource: Resource, rows: Sequence[BaseModel]) -> li
     return outcomes
 
 
+def mentioned_by(resource: Resource, row: BaseModel) -> set[str]:
+    """Return the fields that a row says something about: nothing in a column that is never empty says nothing."""
+    columns = core(resource).c
+    return {
+        name
+        for name in row.model_fields_set
+        if getattr(row, name) is not None or (name in columns and columns[name].nullable)
+    }
+
+
 def differences(resource: Resource, mentioned: AbstractSet[str], values: Values, present: Values) -> Values:
     """Return the values that a stored record lacks; fields that were not mentioned stay as they are."""
     own = resource.new.model_fields
+    owners = {f"{name.removesuffix(_OWNER)}_id" for name in mentioned if name.endswith(_OWNER)}  # now looked up
     return {
         name: value
         for name, value in values.items()
-        if (name in mentioned or name not in own) and present[name] != value
+        if (name in mentioned or name in owners or name not in own) and present[name] != value
     }
 
 

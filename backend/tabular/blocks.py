@@ -25,7 +25,7 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The usable rows of a block: their numbers (m,), their values (m, k) in C order with NaN for missing; and the rest."""
+    """The usable rows of a block: their numbers (m,) and values (m, k), in C order, NaN for missing; and the rest."""
 
     rows: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -54,8 +54,8 @@ class Block(Protocol):
     def numbers(self, names: Sequence[str]) -> Numbers:
         """Return the columns named, in this order.
 
-        An empty cell, NaN, null and an absent key are missing; true and false are 1 and 0; a text that reads as a number
-        is one. A row with any other cell is left out, and the first such column is its error.
+        An empty cell, NaN, null and an absent key are missing; true and false are 1 and 0; a text that reads as a
+        number is one. A row with any other cell is left out, and the first such column is its error.
         """
 
     def records(self, names: Sequence[str]) -> Records:

@@ -15,8 +15,10 @@ MISSING = ("", "nan")  # in lower case, without blanks around
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 _NUMBER = re.compile(NUMBER)
-_GROUPED = re.compile(r"[+-]?[0-9]+([.,'’_\s][0-9]+)+")
+_GROUPED = re.compile(r"[+-]?[0-9]+([.,'\u2019_\s][0-9]+)+")
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+
+SLICE = 1024  # rows of a matrix that are filled column by column while they are in the cache
 
 NO_NUMBER = "is not a number"
 GROUPED = "is not a number: write it with a decimal point, and without a decimal comma or thousands separators"
@@ -83,11 +85,14 @@ def numbers_of_texts(texts: "pa.Array") -> tuple[Values, Mask]:
 def matrix(columns: Sequence["pa.Array"], rows: int) -> tuple[Values, bool]:
     """Return columns of floats as (rows, k) in C order, NaN where null; and whether all others are finite."""
     values = np.empty((rows, len(columns)))
-    nulls = 0
-    for place, column in enumerate(columns):
-        values[:, place] = column.to_numpy(zero_copy_only=False)
-        nulls += column.null_count
-    return values, values.size - np.count_nonzero(np.isfinite(values)) == nulls
+    nulls = sum(column.null_count for column in columns)
+    arrays = [column.to_numpy(zero_copy_only=False) for column in columns]
+    finite = sum(np.count_nonzero(np.isfinite(array)) for array in arrays)
+    for start in range(0, rows, SLICE):
+        rectangle = values[start : start + SLICE]
+        for place, array in enumerate(arrays):
+            rectangle[:, place] = array[start : start + SLICE]
+    return values, finite + nulls == values.size
 
 
 def checked(

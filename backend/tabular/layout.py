@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +16,7 @@ from backend.tabular.signatures import refuse_other_formats
 
 PART_BYTES = 8 << 20
 MAX_COLUMNS = 1000
+BOM = b"\xef\xbb\xbf"  # of UTF-8
 FIRST_LINES = 1000  # a key of NDJSON counts as a column if one of these has it
 
 Progress = Callable[[float], None]
@@ -48,8 +48,8 @@ class Layout(BaseModel):
 def lay_out(path: Path, format_: Format, *, progress: Progress, part_bytes: int = PART_BYTES) -> Layout:
     """Go over a file once and cut it into parts of at least `part_bytes` of text or of decoded row groups.
 
-    Columns are the header of CSV, the schema of Parquet, and the keys in the first lines of NDJSON. `progress` is told the
-    fraction done after each part and may raise to stop.
+    Columns are the header of CSV, the schema of Parquet, and the keys in the first lines of NDJSON. `progress` is told
+    the fraction done after each part and may raise to stop.
 
     Raises:
         BadFile: the file is none of this format, has no rows, or its columns cannot be told apart.
@@ -60,12 +60,32 @@ def lay_out(path: Path, format_: Format, *, progress: Progress, part_bytes: int 
 
         columns, parts = parquet.row_groups(path, part_bytes=part_bytes)
     else:
-        columns, parts = _text(path, format_, progress=progress, part_bytes=part_bytes)
+        columns, start = _beginning(path, format_)
+        size, parts = path.stat().st_size, []
+        with path.open("rb") as file:
+            stretches = scan(file, start, size, quoted=format_ is Format.CSV)
+            for part in _parts(stretches, start=start, part_bytes=part_bytes):
+                parts.append(part)
+                progress(part.stop / size)
     if not parts:
         raise BadFile("the file has no rows" + (", only a header" if format_ is Format.CSV else ""))
     progress(1.0)
     last = parts[-1]
     return Layout(format=format_, columns=columns, rows=last.first_row + last.rows - 1, parts=tuple(parts))
+
+
+def columns_of(path: Path, format_: Format) -> tuple[str, ...]:
+    """Return the columns of a file from its beginning, as `lay_out` will find them.
+
+    Raises:
+        BadFile: the file is none of this format, or its columns cannot be told apart.
+    """
+    refuse_other_formats(path, format_)
+    if format_ is Format.PARQUET:
+        from backend.tabular import parquet  # noqa: PLC0415 - pyarrow is slow to import
+
+        return parquet.row_groups(path, part_bytes=PART_BYTES)[0]
+    return _beginning(path, format_)[0]
 
 
 def check_columns(names: Sequence[str]) -> tuple[str, ...]:
@@ -86,23 +106,16 @@ def check_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _text(path: Path, format_: Format, *, progress: Progress, part_bytes: int) -> tuple[tuple[str, ...], list[Part]]:
-    size = path.stat().st_size
-    quoted = format_ is Format.CSV
+def _beginning(path: Path, format_: Format) -> tuple[tuple[str, ...], int]:
+    """Return the columns of a file of text, and at which byte its rows begin."""
     with path.open("rb") as file:
-        start = 3 if file.read(3) == b"\xef\xbb\xbf" else 0
-        first = next(scan(file, start, size, quoted=quoted), None)
-        if first is None:
-            raise BadFile("the file holds nothing but blank lines")
-        if format_ is Format.CSV:
-            columns, start = _header(first), first.offset + int(first.ends[0])
-        else:
-            columns = _keys(first)
-        parts = []
-        for part in _parts(scan(file, start, size, quoted=quoted), start=start, part_bytes=part_bytes):
-            parts.append(part)
-            progress(part.stop / size)
-    return columns, parts
+        start = len(BOM) if file.read(len(BOM)) == BOM else 0
+        first = next(scan(file, start, path.stat().st_size, quoted=format_ is Format.CSV), None)
+    if first is None:
+        raise BadFile("the file holds nothing but blank lines")
+    if format_ is Format.CSV:
+        return _header(first), first.offset + int(first.ends[0])
+    return _keys(first), start
 
 
 def _parts(stretches: Iterator[Records], *, start: int, part_bytes: int) -> Iterator[Part]:

@@ -1,7 +1,7 @@
 """Cuts text into records: the lines of NDJSON, and the rows of CSV, whose quoted cells may hold line ends.
 
 One rule makes a broken row cost one row: **a record whose quotes are not in order (RFC 4180), or that is longer than
-`MAX_RECORD`, is bad, ends at the first line end after its start, and reading goes on behind it as if nothing had been.**
+`MAX_RECORD`, is bad, ends at the first line end after its start, and reading goes on there as if nothing had been.**
 So what a record is depends on the text alone, and not on the stretch of it that is in memory.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 MAX_RECORD = 1 << 20  # bytes
 WINDOW = 2 << 20  # bytes; larger ones leave the processor's cache, smaller ones pay for each call
 
+SLICE = 256 << 10  # bytes; what is found in them stays in the cache
 COMMA, QUOTE, NEWLINE, RETURN = b',"\n\r'
 
 TOO_LONG = f"is longer than {MAX_RECORD >> 20} MiB"
@@ -31,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records (n,) of a stretch of text, blank lines left out; a record that is too long may end behind the text."""
+    """The records (n,) of a stretch of text, without blank lines; one that is too long may end behind the text."""
 
     text: bytes
     offset: int  # where in the file the text begins
@@ -49,7 +50,7 @@ def scan(file: BinaryIO, start: int, stop: int, *, quoted: bool, window: int = W
     text, offset = b"", start
     while True:
         more = file.read(min(window, stop - offset - len(text)))
-        text += more
+        text = text + more if text else more
         last = not more
         if last and text and not text.endswith(b"\n"):
             text += b"\n"
@@ -79,22 +80,30 @@ def _rest_of_line(file: BinaryIO, limit: int, window: int) -> int:
 
 
 def _cut(text: bytes, offset: int, *, quoted: bool, last: bool) -> tuple[Records, int]:
-    """Return the whole records of a text, and how many of its bytes are used up by them."""
+    """Return the whole records of a text, and how many of its bytes they take."""
+    length = len(text)
+    text = text[: text.rfind(b"\n") + 1]
     data = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(data == NEWLINE) + 1
+    ends = positions(data, NEWLINE) + 1
     starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
-    used = int(ends[-1]) if len(ends) else 0
+    used = len(text)
     bad_lines: Positions = np.zeros(0, np.int64)
     if quoted and b'"' in text:
-        lines = _quoted_lines(data, starts, ends, last=last)
+        lines = _quoted_lines(data, starts, ends, rest=None if last else length)
         used = int(starts[lines.open_from]) if lines.open_from < len(starts) else used
         bad_lines = starts[lines.bad]
         starts, ends = starts[lines.begins], ends[lines.closes]
     bad = dict.fromkeys(np.searchsorted(starts, bad_lines).tolist(), BAD_QUOTES)
-    if quoted and b"\r" in text:
-        bad |= dict.fromkeys(_with_bare_return(data, starts, ends, bad), BARE_RETURN)
+    if quoted and b"\r" in text and len(ends):
+        bad |= dict.fromkeys(_with_bare_return(data[: ends[-1]], starts, ends, bad), BARE_RETURN)
     bad |= dict.fromkeys(np.flatnonzero(ends - starts > MAX_RECORD).tolist(), TOO_LONG)
     return _without_blanks(Records(text, offset, starts, ends, bad), data), used
+
+
+def positions(data: Bytes, byte: int) -> Positions:
+    """Return where a byte occurs."""
+    found = [np.flatnonzero(data[start : start + SLICE] == byte) + start for start in range(0, len(data), SLICE)]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +119,8 @@ class _Lines:
     open_from: int
 
 
-def _quoted_lines(data: Bytes, starts: Positions, ends: Positions, *, last: bool) -> _Lines:
-    """Join the lines of quoted cells.
+def _quoted_lines(data: Bytes, starts: Positions, ends: Positions, *, rest: int | None) -> _Lines:
+    """Join the lines of quoted cells; `rest` is where the text in memory ends, None if no more follows.
 
     A line with an odd number of quotes opens a cell that the next such line closes. Nothing else needs a loop.
     """
@@ -132,7 +141,7 @@ def _quoted_lines(data: Bytes, starts: Positions, ends: Positions, *, last: bool
                 begins[line + 1 : close + 1] = closes[line:close] = bad[line + 1 : close + 1] = False
                 k += 1
                 continue
-        elif not last and len(data) - starts[line] <= MAX_RECORD:
+        elif rest is not None and rest - starts[line] <= MAX_RECORD:
             open_from = line
             break
         bad[line] = True
@@ -141,11 +150,11 @@ def _quoted_lines(data: Bytes, starts: Positions, ends: Positions, *, last: bool
 
 
 def _quotes_by_line(data: Bytes, starts: Positions, ends: Positions) -> tuple[Positions, Mask, Mask]:
-    """Return how many quotes each line (n,) has, and whether they break the rules if it begins outside and inside a cell.
+    """Return how many quotes each line (n,) has, and whether they are wrong if it begins outside or inside a cell.
 
-    A quote opens a cell at the cell's first byte, closes it at its last, or is one of a pair within (RFC 4180, 2.5-2.7).
+    A quote opens a cell at its first byte, closes it at its last, or is one of a pair within (RFC 4180, 2.5 to 2.7).
     """
-    quotes = np.flatnonzero(data[: ends[-1] if len(ends) else 0] == QUOTE)
+    quotes = positions(data, QUOTE)
     until = np.searchsorted(quotes, ends)
     count = np.diff(until, prepend=0)
     even = (np.arange(len(quotes)) - np.repeat(until - count, count)) & 1 == 0
@@ -161,14 +170,12 @@ def _quotes_by_line(data: Bytes, starts: Positions, ends: Positions) -> tuple[Po
 
 def _with_bare_return(data: Bytes, starts: Positions, ends: Positions, bad: dict[int, str]) -> list[int]:
     """Return the records with a carriage return alone outside quotes, which other readers take for a line end."""
-    if not len(ends):
-        return []
-    returns = np.flatnonzero(data[: ends[-1]] == RETURN)
+    returns = positions(data, RETURN)
     returns = returns[data[returns + 1] != NEWLINE]
     if not len(returns):
         return []
     record = np.searchsorted(ends, returns, side="right")
-    quotes = np.flatnonzero(data[: ends[-1]] == QUOTE)
+    quotes = positions(data, QUOTE)
     before = np.searchsorted(quotes, returns) - np.searchsorted(quotes, starts[record])
     return [index for index in np.unique(record[before & 1 == 0]).tolist() if index not in bad]
 

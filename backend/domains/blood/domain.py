@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy.exc import IntegrityError
 
 from backend.audit.retention import Retention
+from backend.domains.blood.asks_lookup import asks_of_request
 from backend.domains.blood.availability_jobs import check_donors, predict_availability, predict_response_time
 from backend.domains.blood.demand_jobs import forecast_demand
 from backend.domains.blood.demand_lookup import demand_forecasts
@@ -15,6 +16,9 @@ from backend.domains.blood.drift_lookup import drift_report
 from backend.domains.blood.drift_schemas import DriftPage, DriftQuery, DriftRequest, DriftResult
 from backend.domains.blood.history_lookup import match_history
 from backend.domains.blood.match_jobs import MODELS, POOL, check_match, match_donors
+from backend.domains.blood.outcome_command import IMPORTER as OUTCOMES
+from backend.domains.blood.outcome_command import record_outcomes
+from backend.domains.blood.outcome_schemas import AsksPage, AsksQuery, OutcomesRequest, OutcomesResult
 from backend.domains.blood.reliability_jobs import check_rescore, rescore_reliability
 from backend.domains.blood.schemas import (
     HistoryPage,
@@ -25,8 +29,18 @@ from backend.domains.blood.schemas import (
     RescoreResult,
 )
 from backend.domains.blood.seed import seed
-from backend.domains.blood.tables import DemandForecast, DriftReport, MatchPrediction
-from backend.domains.domain import Domain, Lookup
+from backend.domains.blood.stock_jobs import review_stock
+from backend.domains.blood.stock_lookup import stock, stock_alerts
+from backend.domains.blood.stock_schemas import (
+    AlertPage,
+    AlertQuery,
+    ReviewRequest,
+    ReviewResult,
+    StockPage,
+    StockQuery,
+)
+from backend.domains.blood.tables import DemandForecast, DriftReport, MatchPrediction, StockAlert
+from backend.domains.domain import Command, Domain, Lookup
 from backend.errors import Unavailable
 from backend.jobs.kinds import JobKind
 from backend.jobs.schedules.declaration import Schedule
@@ -107,6 +121,17 @@ DOMAIN = Domain(
             timeout=1800,
             retries=2,
         ),
+        JobKind(
+            name="blood.review_stock",
+            path="/stock/review",
+            summary="Look at the stock and open, keep or close alerts",
+            request=ReviewRequest,
+            result=ReviewResult,
+            run=review_stock,
+            queue="batch",
+            timeout=300,
+            retries=2,
+        ),
     ),
     lookups=(
         Lookup(
@@ -133,15 +158,52 @@ DOMAIN = Domain(
             result=DriftPage,
             run=drift_report,
         ),
+        Lookup(
+            name="blood.stock",
+            path="/stock",
+            summary="Read the stock and how long it lasts",
+            query=StockQuery,
+            result=StockPage,
+            run=stock,
+        ),
+        Lookup(
+            name="blood.stock_alerts",
+            path="/stock/alerts",
+            summary="Read the alerts on shortage and expiry",
+            query=AlertQuery,
+            result=AlertPage,
+            run=stock_alerts,
+        ),
+        Lookup(
+            name="blood.asks",
+            path="/requests/<int:request_id>/asks",
+            summary="Read whom a request asked; contact data are masked until a donor accepted",
+            query=AsksQuery,
+            result=AsksPage,
+            run=asks_of_request,
+        ),
     ),
+    commands=(
+        Command(
+            name="blood.outcomes",
+            path="/outcomes",
+            summary="Record what happened to asks: all events, or none",
+            request=OutcomesRequest,
+            result=OutcomesResult,
+            run=record_outcomes,
+        ),
+    ),
+    importers=(OUTCOMES,),
     schedules=(
         Schedule(name="nightly_reliability", kind="blood.rescore_reliability", cron="30 0 * * *"),
+        Schedule(name="hourly_stock", kind="blood.review_stock", cron="10 * * * *", catch_up=timedelta(hours=1)),
         Schedule(name="nightly_drift", kind="blood.measure_drift", cron="0 3 * * *"),
         Schedule(name="weekly_forecasts", kind="blood.forecast_demand", cron="0 2 * * 0", catch_up=timedelta(days=2)),
     ),
     retentions=(
         Retention(table=MatchPrediction, time="at"),
         Retention(table=DriftReport, time="at"),
+        Retention(table=StockAlert, time="closed_at"),  # an open alert has no such time and stays
         Retention(table=DemandForecast, time="made_at", protected=lambda cutoff: DemandForecast.day >= cutoff.date()),
     ),
     models=MODELS,

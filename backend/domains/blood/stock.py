@@ -7,7 +7,7 @@ that nobody needed before it expires is gone. No donation is counted: the questi
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ Pool = tuple[int, int, int]  # codes of district, blood group and component
 PRIOR_SHARES: Final = (0.80, 0.08, 0.12)  # of the units requested: red cells, plasma, platelets; assumption
 PRIOR_UNITS: Final = 100.0  # the shares above count like so many units requested; our choice
 ROUNDING: Final = 1e-9  # units
+NO_ROWS: Final[Ints] = np.empty(0, dtype=np.int64)
 
 
 class Units(NamedTuple):
@@ -30,6 +31,7 @@ class Units(NamedTuple):
     product: Codes  # position in shelf_lives.PRODUCTS
     component: Codes  # position in shelf_lives.COMPONENTS
     reserved: Flags
+    expires_at: Floats  # seconds since 1970-01-01 UTC
     expires_in: Floats  # days from now
 
 
@@ -72,6 +74,14 @@ class Expected:
     high: Floats
     shares: Floats
 
+    @classmethod
+    def of(cls, *, made_at: datetime, midnights: Floats, mean: Floats, high: Floats, shares: Floats) -> Self:
+        """Return what is expected from now on, given whole days: `midnights` (n + 1,) in days from now, today's < 0."""
+        left = np.ones(len(midnights) - 1)
+        left[0] = midnights[1] / (midnights[1] - midnights[0])
+        days = np.concatenate([[0.0], midnights[1:]])
+        return cls(made_at=made_at, days=days, mean=mean * left, high=np.maximum(mean, high) * left, shares=shares)
+
     def demand(self, district: int, blood_group: int, component: int) -> Demand | None:
         """Return the demand for a component, in proportion to the red cells; None without a forecast."""
         return self._curve(self.mean[district, blood_group] * (self.shares[component] / self.shares[0]))
@@ -105,7 +115,7 @@ def used_until(demand: Demand, expires_in: Floats) -> Floats:
     """
     rank = np.arange(1, len(expires_in) + 1)
     lacking = np.minimum.accumulate(demand.until(expires_in) - rank) if len(rank) else np.empty(0)
-    used: Floats = rank + np.minimum(lacking, 0.0)
+    used: Floats = np.asarray(rank + np.minimum(lacking, 0.0), dtype=np.float64)
     return used
 
 
@@ -122,19 +132,13 @@ def unused(demand: Demand, expires_in: Floats) -> Floats:
 
 def days_of_cover(demand: Demand, expires_in: Floats) -> Cover:
     """Return until when the units (n,) meet the demand in full, the last day in part; at most the horizon."""
-    met = units_used(demand, expires_in) + ROUNDING
-    after = int(np.searchsorted(demand.units, met, side="right"))
+    met = units_used(demand, expires_in)
+    after = int(np.searchsorted(demand.units, met + ROUNDING, side="right"))
     if after == len(demand.units):
         return Cover(demand.horizon, at_least=True)
     days, units = demand.days[after - 1 : after + 1], demand.units[after - 1 : after + 1]
-    fraction = (met - units[0]) / (units[1] - units[0])
+    fraction = max(0.0, (met - units[0]) / (units[1] - units[0]))
     return Cover(float(days[0] + fraction * (days[1] - days[0])), at_least=False)
-
-
-def unmet(demand: Demand, expires_in: Floats, *, within: float) -> float:
-    """Return the units asked for `within` days that the units (n,) cannot meet."""
-    asked = float(demand.until(np.array([within]))[0])
-    return max(0.0, asked - units_used(demand, expires_in))
 
 
 def split(*keys: Ints | Codes) -> Mapping[tuple[int, ...], Ints]:

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from backend.domains.blood.records import Floats
-from backend.domains.blood.stock import Demand, unmet, unused
+from backend.domains.blood.stock import Demand, days_of_cover, unused
 
 AlertKind = Literal["shortage", "expiry"]
 Level = Literal["warning", "critical"]
@@ -40,8 +40,8 @@ EXPIRY_LIMITS: Final = {
 }
 """Days until units expire that will not be used, by component."""
 
-OPENS: Final = 0.5  # units: expected to be lacking, or to expire unused; rounds to one
-HOLDS: Final = 0.25  # units: an open alert stays until fewer are
+OPENS: Final = 0.5  # units expected to be asked for, or to expire unused; rounds to one
+HOLDS: Final = 0.25  # units: an open alert stays until it is about fewer
 LONGER: Final = 1.25  # an open shortage stays until cover is so much longer than its limit
 
 
@@ -63,21 +63,23 @@ class Finding(NamedTuple):
     days_of_cover: float | None
 
 
-def can_judge_shortage(demand: Demand | None, component: str) -> bool:
+def can_judge_shortage(demand: Demand, component: str) -> bool:
     """Return whether the forecast reaches as far as the limits do; if not, an open alert stays as it is."""
-    return demand is not None and demand.horizon >= LONGER * COVER_LIMITS[component].warning
+    return demand.horizon >= LONGER * COVER_LIMITS[component].warning
 
 
 def shortage_level(demand: Demand, expires_in: Floats, component: str, *, before: Level | None) -> Level | None:
     """Return the level of a shortage, given that of the open alert if there is one.
 
     Cover below the limit is not enough: a group of which a unit is asked for once a year is short all the time. Half a
-    unit at least must be expected to be lacking within the days of the limit.
+    unit at least must be expected to be asked for within the days of the limit.
     """
+    cover = days_of_cover(demand, expires_in)
 
     def short(days: float, *, held: bool) -> bool:
         within = days * (LONGER if held else 1.0)
-        return unmet(demand, expires_in, within=within) >= (HOLDS if held else OPENS)
+        asked_for = float(demand.until(np.array([within]))[0])
+        return cover.days < within and asked_for >= (HOLDS if held else OPENS)
 
     return _worst(COVER_LIMITS[component], short, before)
 

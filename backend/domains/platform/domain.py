@@ -2,13 +2,17 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import aliased
 
 from backend.audit.retention import Retention
+from backend.batches.imports import IMPORT_FILE, IMPORT_PART
+from backend.batches.predict import PREDICT_FILE, PREDICT_PART
 from backend.domains.domain import Domain
 from backend.domains.platform.cleanup_jobs import clean_up
 from backend.domains.platform.schemas import CleanupRequest, CleanupResult
 from backend.errors import ArchiveError, Unavailable
+from backend.files.tables import JobFile
 from backend.jobs.kinds import JobKind
 from backend.jobs.schedules.declaration import Schedule
 from backend.jobs.schedules.tables import ScheduleFiring
@@ -17,7 +21,9 @@ from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
 
 
 def _unfinished_or_recent(cutoff: datetime) -> ColumnElement[bool]:
-    return or_(Job.state.not_in(FINAL), Job.finished_at.is_(None), Job.finished_at >= cutoff)
+    part = aliased(Job)
+    has_parts = select(part.id).where(part.parent_id == Job.id).exists()
+    return or_(Job.state.not_in(FINAL), Job.finished_at.is_(None), Job.finished_at >= cutoff, has_parts)
 
 
 DOMAIN = Domain(
@@ -36,12 +42,16 @@ DOMAIN = Domain(
             retries=3,
             retry_on=(Unavailable, ArchiveError),
         ),
+        PREDICT_FILE,
+        PREDICT_PART,
+        IMPORT_FILE,
+        IMPORT_PART,
     ),
     schedules=(Schedule(name="nightly_cleanup", kind="platform.cleanup", cron="30 3 * * *"),),
     retentions=(
         Retention(table=ModelPredictionLog, time="at"),
         Retention(table=ScheduleFiring, time="at"),
         # By `created_at`, which has an index; it leaves a year after its end all the same.
-        Retention(table=Job, time="created_at", parts=(JobAttempt,), protected=_unfinished_or_recent),
+        Retention(table=Job, time="created_at", parts=(JobAttempt, JobFile), protected=_unfinished_or_recent),
     ),
 )

@@ -4,6 +4,7 @@ That luck is a normal effect on the log-odds of all of them, integrated by Gauss
 log-odds are moved so that their probability, averaged over luck, stays what the model gave.
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -23,8 +24,7 @@ def by_luck(p: Floats, request_sd: float) -> tuple[Floats, Floats]:
     """
     if request_sd == 0.0:
         return p[:, None], np.ones(1)
-    node, weight = np.polynomial.hermite_e.hermegauss(NODES)
-    weight = weight / weight.sum()
+    node, weight = _quadrature()
     effect = request_sd * node
     bounded = np.clip(p, _CLOSEST_TO_CERTAIN, 1.0 - _CLOSEST_TO_CERTAIN)
     goal = logit(bounded)
@@ -36,3 +36,12 @@ def by_luck(p: Floats, request_sd: float) -> tuple[Floats, Floats]:
         slope = (given_luck * (1.0 - given_luck)) @ weight
         centre -= (logit(mean) - goal) * mean * (1.0 - mean) / slope
     return expit(centre[:, None] + effect), weight
+
+
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Return the nodes of a standard normal variable (nodes,) and their weights, which sum to 1."""
+    node, weight = np.polynomial.hermite_e.hermegauss(NODES)
+    weight = weight / weight.sum()
+    node.flags.writeable = weight.flags.writeable = False
+    return node, weight

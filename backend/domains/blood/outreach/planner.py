@@ -1,141 +1,214 @@
 """Plans the waves of one request, again and again as answers come in; nothing is asked of anybody here.
 
-Each call looks at what is known at one moment, says whom to ask at once, and sketches what would follow if the answers
-were as expected. Only the first wave is to be sent, at its time, and only if it is still the first wave of a plan made
-then: the later ones will be planned anew with the answers.
+`decide` looks at what is known at one moment and says whom to ask. `plan` also sketches what would follow if nothing
+were heard meanwhile. Only a wave whose moment has come is to be sent; when the next look is due, or a donor who had
+accepted drops out, call again: the rest is then planned anew with the answers.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
 from backend.domains.blood.horizons import HOUR
-from backend.domains.blood.matching import CRITICAL, rank
+from backend.domains.blood.matching import RADIUS_KM, rank
 from backend.domains.blood.outreach.exposure import gini
 from backend.domains.blood.outreach.outlook import Asked, Outlook, outlook
 from backend.domains.blood.outreach.pace import PACE, next_allowed, radii, searched_as
+from backend.domains.blood.outreach.plans import TARGET, Decision, Need, Plan, Prospects, Reason, Score, Wave, nobody
 from backend.domains.blood.outreach.size import POOL_LIMIT
-from backend.domains.blood.outreach.timing import answer_window, worth_of_delay
-from backend.domains.blood.outreach.wave import Choice, Ranked, choose, level_to_reach
+from backend.domains.blood.outreach.timing import DONATION_HOURS, answer_window, worth_of_delay
+from backend.domains.blood.outreach.wave import Ranked, choose, level_to_reach
 from backend.domains.blood.records import Floats, Ints
-
-TARGET: Final = 0.95
-"""The probability of enough donations at which a request stops asking."""
 
 LEAST_CHANCE: Final = 0.02
 """Nobody is asked below this probability: at fifty alerts a donation, goodwill is worth more."""
 
-MOST_WAVES: Final = 12
-"""The most waves a plan sketches."""
+MOST_LOOKS: Final = 12
+"""How many looks ahead a plan sketches; each scores the donors within reach once."""
 
 
-class Reason(StrEnum):
-    """Why nobody is to be asked at the moment of the plan."""
+def decide(need: Need, asked: Asked, *, now: float, edges: Floats, score: Score) -> Decision:
+    """Return whom to ask for a request at epoch second `now`; hazards are of bins between `edges` hours.
 
-    STOCK_COVERS = "stock_covers"
-    """The stock, or donations made, cover the need."""
-    ENOUGH_LIKELY = "enough_likely"
-    """Those asked reach the target."""
-    AWAITING_ANSWERS = "awaiting_answers"
-    """Waiting for answers costs less than asking more now."""
-    QUIET_HOURS = "quiet_hours"
-    """The wave waits for the morning."""
-    NOBODY_LEFT = "nobody_left"
-    """No donor within reach may be asked and has a chance."""
-    TOO_LATE = "too_late"
-    """Nobody asked from now on could donate in time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """What a request needs."""
-
-    units: int
-    usable_stock: int  # units that may be issued for it, those its own donors gave not counted
-    donated: int  # units its own donors gave
-    urgency: int  # 1 routine … 4 critical, as stated
-    deadline: float  # epoch seconds; donations end before it
-    request_sd: float  # of the luck that donors asked for it share, log-odds
-
-    @property
-    def wanted(self) -> int:
-        """Units still wanted from donors."""
-        return max(self.units - self.usable_stock - self.donated, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Prospects:
-    """Donors who may be asked at a moment (n,): eligible, fit for the request, free, and not cooling down."""
-
-    donor: Ints
-    p: Floats  # calibrated P(donates in time if asked then), `timing.chance_in_time`
-    hazards: Floats  # (n, bins) of the time to an answer
-    distance_km: Floats
-    scarcity: Floats  # rules.substitution_costs
-    recent_asks: Ints  # in 30 days
-    resting_asks: Ints  # (r,), the same of the donors left out because they are cooling down
-
-
-Score = Callable[[float, float], Prospects]
-"""Takes a radius in km and a moment; returns who may be asked then, as far as it is known now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wave:
-    """Donors to ask together (n,), best first, and what comes of it."""
-
-    at: float
-    donor: Ints
-    p: Floats
-    radius_km: float
-    searched_as: int
-    probability: float  # of enough donations once they are asked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to do for a request; `waves` is empty if there is a `reason` to ask nobody now or later."""
-
-    waves: tuple[Wave, ...]
-    reason: Reason | None  # None: the first wave is to be sent now
-    look_again_at: float | None  # None: looking again changes nothing before somebody answers
-    probability: float  # of enough donations if nobody else is asked
-    reachable: float  # if all who may be asked are
-    expected_donations: float  # in time, from now on, with all waves
-    expected_overshoot: float
-    exposure_before: float  # Gini coefficient of the asks in 30 days of the eligible donors
-    exposure_after: float
-
-    @property
-    def escalate(self) -> bool:
-        """Whether donors alone cannot be relied on: the request needs another source."""
-        return self.reachable < TARGET
-
-
-def plan(need: Need, asked: Asked, *, now: float, edges: Floats, score: Score, most_waves: int = MOST_WAVES) -> Plan:
-    """Plan the waves of a request from epoch second `now` on; hazards are of bins between `edges` (bins + 1,) hours.
-
-    `asked` are all who were asked for this request; who donated counts in `need.donated` as well.
+    `asked` are all who were asked for this request, those who donated included.
     """
     if need.wanted == 0:
-        return _nothing(Reason.STOCK_COVERS, 1.0)
-    known = outlook(asked, units=need.wanted, deadline=need.deadline, now=now, edges=edges, sd=need.request_sd)
-    if known.probability >= TARGET:
-        return _nothing(Reason.ENOUGH_LIKELY, known.probability, known)
-    search = _Search(need, edges, score, known, asked.donor, waves=len(np.unique(asked.asked_at)))
-    at, waves, first_look = now, [], None
-    while len(waves) < most_waves and search.outlook.probability < TARGET:
-        at = next_allowed(at, urgency=need.urgency)
-        look = search.look(at)
-        if look is None:
+        return nobody(Reason.STOCK_COVERS, 1.0)
+    search = _Search(need, asked, edges, score)
+    return search.look(search.known(now), at=now).decision
+
+
+def plan(need: Need, asked: Asked, *, now: float, edges: Floats, score: Score) -> Plan:
+    """Return what `decide` returns, and the waves that would follow if nothing were heard meanwhile.
+
+    A later wave is sent only if those before it turn out short: it is sized for that share, counted before any answer.
+    """
+    if need.wanted == 0:
+        return Plan(nobody(Reason.STOCK_COVERS, 1.0), (), 0.0, 0.0)
+    search = _Search(need, asked, edges, score)
+    first = look = search.look(search.known(now), at=now)
+    waves: list[Wave] = []
+    for _ in range(MOST_LOOKS):
+        if look.decision.wave is not None:
+            waves.append(look.decision.wave)
+        if look.next_at is None or look.after.probability >= TARGET:
             break
-        first_look = first_look or look
-        if len(look.wave.donor):
-            waves.append(look.wave)
-        if look.next_at >= need.deadline:
-            break
-        at = look.next_at
-    raise NotImplementedError
+        look = search.look(look.after, at=look.next_at, planned=tuple(waves))
+    return Plan(first.decision, tuple(waves), *_exposure(first.pool, waves))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A decision, and what a plan needs to go on from it."""
+
+    decision: Decision
+    after: Outlook
+    next_at: float | None
+    pool: Prospects | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """When donors may be alerted next, as which urgency the request searches then, and when it would look again."""
+
+    at: float
+    postponed: bool  # by quiet hours
+    urgency: int
+    following: float
+    next_at: float | None  # None: too late to help
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The search for the donors of one request."""
+
+    need: Need
+    asked: Asked
+    edges: Floats
+    score: Score
+
+    def known(self, now: float) -> Outlook:
+        """Return what those asked promise at `now`."""
+        need = self.need
+        return outlook(
+            self.asked, units=need.wanted, deadline=need.deadline, now=now, edges=self.edges, sd=need.request_sd
+        )
+
+    def look(self, known: Outlook, *, at: float, planned: tuple[Wave, ...] = ()) -> _Look:
+        """Decide at `at`, or as soon afterwards as donors may be alerted; `planned` are a plan's earlier waves."""
+        moment = self._moment(at)
+        if known.probability >= TARGET:
+            return self._nobody(Reason.ENOUGH_LIKELY, known, moment)
+        if not self._helps(at):
+            return self._nobody(Reason.TOO_LATE, known, moment)
+        if not self._helps(moment.at):
+            return self._nobody(Reason.QUIET_HOURS, known, moment)
+        pool = self.score(RADIUS_KM[moment.urgency], moment.at)
+        rows = self._order(pool, moment.at, planned)
+        if not len(rows):
+            return self._nobody(Reason.NOBODY_LEFT, known, moment, pool)
+        ranked = self._ranked(known, pool, rows, moment)
+        choice = choose(
+            known,
+            ranked,
+            radii=radii(moment.urgency, self._steps(moment, planned)),
+            level=level_to_reach(
+                ranked,
+                patience=PACE[moment.urgency].patience,
+                target=TARGET,
+                planned=known.probability if planned else 0.0,
+            ),
+            target=TARGET,
+        )
+        if not choice.donors:
+            return self._nobody(Reason.AWAITING_ANSWERS, known, moment, pool, reachable=choice.reachable)
+        chosen = np.flatnonzero(ranked.distance_km <= choice.radius_km)[: choice.donors]
+        after = known.plus(ranked.now[chosen])
+        wave = _wave(pool, rows[chosen], after, moment, radius_km=choice.radius_km)
+        decision = Decision(
+            wave=wave,
+            reason=Reason.QUIET_HOURS if moment.postponed else None,
+            look_again_at=moment.at if moment.postponed else moment.next_at,
+            probability=known.probability,
+            reachable=choice.reachable,
+        )
+        return _Look(decision, after, moment.next_at, pool)
+
+    def _moment(self, at: float) -> _Moment:
+        need = self.need
+        allowed = next_allowed(at, urgency=need.urgency)
+        urgency = searched_as(need.urgency, (need.deadline - allowed) / HOUR)
+        following = next_allowed(allowed + PACE[urgency].interval_hours * HOUR, urgency=need.urgency)
+        return _Moment(allowed, allowed > at, urgency, following, following if self._helps(following) else None)
+
+    def _helps(self, at: float) -> bool:
+        """Whether somebody next door who is asked at `at` and answers at once can donate in time."""
+        return self.need.deadline - at > DONATION_HOURS * HOUR
+
+    def _steps(self, moment: _Moment, planned: tuple[Wave, ...]) -> int:
+        """Return how many intervals ago the first wave was: the radius has grown as often."""
+        begun = min([moment.at, *self.asked.asked_at.tolist(), *(wave.at for wave in planned)])
+        return int((moment.at - begun) / (PACE[moment.urgency].interval_hours * HOUR))
+
+    def _order(self, pool: Prospects, at: float, planned: tuple[Wave, ...]) -> Ints:
+        """Return the positions of those worth asking, best first; nobody is asked twice for one request."""
+        taken = np.concatenate([self.asked.donor, *(wave.donor for wave in planned)])
+        window = answer_window((self.need.deadline - at) / HOUR, pool.distance_km)
+        rows = np.flatnonzero((pool.p >= LEAST_CHANCE) & (window > 0.0) & ~np.isin(pool.donor, taken))
+        best = rank(
+            pool.p[rows],
+            distance_km=pool.distance_km[rows],
+            scarcity=pool.scarcity[rows],
+            recent_asks=pool.recent_asks[rows],
+            donor_id=pool.donor[rows],
+            top_k=POOL_LIMIT,
+        )
+        return np.asarray(rows[best])
+
+    def _ranked(self, known: Outlook, pool: Prospects, rows: Ints, moment: _Moment) -> Ranked:
+        distance, deadline = pool.distance_km[rows], self.need.deadline
+        worth = worth_of_delay(
+            pool.hazards[rows],
+            self.edges,
+            before=answer_window((deadline - moment.at) / HOUR, distance),
+            after=answer_window((deadline - moment.following) / HOUR, distance),
+        )
+        return Ranked(distance, known.chances(pool.p[rows]), known.chances(pool.p[rows] * worth))
+
+    def _nobody(
+        self,
+        reason: Reason,
+        known: Outlook,
+        moment: _Moment,
+        pool: Prospects | None = None,
+        *,
+        reachable: float | None = None,
+    ) -> _Look:
+        """Ask nobody; a look in the morning is worth while whenever this one was put off to it and helps."""
+        again = moment.at if moment.postponed and self._helps(moment.at) else moment.next_at
+        decision = nobody(reason, known.probability, reachable=reachable, look_again_at=again)
+        return _Look(decision, known, moment.next_at, pool)
+
+
+def _wave(pool: Prospects, rows: Ints, after: Outlook, moment: _Moment, *, radius_km: float) -> Wave:
+    return Wave(
+        at=moment.at,
+        donor=pool.donor[rows],
+        p=pool.p[rows],
+        radius_km=radius_km,
+        searched_as=moment.urgency,
+        probability=after.probability,
+        expected_donations=after.expected,
+        expected_overshoot=after.overshoot,
+    )
+
+
+def _exposure(pool: Prospects | None, waves: list[Wave]) -> tuple[float, float]:
+    """Return the Gini coefficient of the asks in 30 days of the eligible donors, now and when all `waves` are sent."""
+    if pool is None:
+        return 0.0, 0.0
+    chosen = np.concatenate([np.empty(0, dtype=np.int64), *(wave.donor for wave in waves)])
+    asks = np.concatenate((pool.recent_asks, pool.resting_asks))
+    after = np.concatenate((pool.recent_asks + np.isin(pool.donor, chosen), pool.resting_asks))
+    return gini(asks), gini(after)

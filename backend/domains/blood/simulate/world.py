@@ -78,6 +78,19 @@ def simulate(
     progress: Progress = _quiet,
 ) -> World:
     """Simulate `donors` people until the epoch second `end`, requests in the last `years`; equal for equal seeds."""
+    return live(donors=donors, seed=seed, end=end, years=years, parameters=parameters, progress=progress).world()
+
+
+def live(
+    *,
+    donors: int,
+    seed: int,
+    end: float,
+    years: float = 2.0,
+    parameters: WorldParameters | None = None,
+    progress: Progress = _quiet,
+) -> "Life":
+    """Return the simulation of `simulate` as it stands at `end`, latent traits and unfinished business included."""
     p = parameters or WorldParameters()
     rng = np.random.default_rng(seed)
     people = draw_donors(rng, count=donors, end=end, parameters=p)
@@ -85,7 +98,7 @@ def simulate(
     since = end - YEAR * years
     places = hospitals()
     requests, hospital = draw_requests(rng, hospitals=places, donors=donors, since=since, until=end, parameters=p)
-    life = _Life(rng=rng, donors=people, traits=traits, requests=requests, parameters=p, end=end)
+    life = Life(rng=rng, donors=people, traits=traits, places=places, requests=requests, parameters=p, end=end)
     week = 7 * DAY
     for start in np.arange(float(people.registered_at.min()), since - week, week):
         life.camps(float(start), week)
@@ -98,10 +111,10 @@ def simulate(
         life.requests_of_day(policy, [(row, int(hospital[row])) for row in range(first, last)])
         life.camps(float(day), DAY)
         progress(0.1 + 0.9 * (number + 1) / len(days), "days with requests")
-    return life.world(places)
+    return life
 
 
-class _Life:
+class Life:
     """The running simulation: the donors' diary and the events so far."""
 
     def __init__(
@@ -110,11 +123,13 @@ class _Life:
         rng: np.random.Generator,
         donors: Donors,
         traits: Traits,
+        places: Hospitals,
         requests: Requests,
         parameters: WorldParameters,
         end: float,
     ) -> None:
         self.rng, self.donors, self.traits, self.requests = rng, donors, traits, requests
+        self.places = places
         self.parameters, self.end = parameters, end
         self.diary = Diary.blank(len(donors))
         self.shocks = parameters.request_sd * rng.standard_normal(len(requests))
@@ -154,17 +169,18 @@ class _Life:
             return
         request = np.concatenate([np.full(len(donor), row) for row, donor, _, _ in chosen])
         donor, asked_at, distance = (np.concatenate(part) for part in list(zip(*chosen, strict=True))[1:])
-        situation = self._situation(request, donor, asked_at, distance)
+        situation = self.situation(request, donor, asked_at, distance)
         truth = chances(situation, self.traits, self.parameters, end=self.end)
         deeds = act(self.rng, situation, truth, self.traits, self.parameters)
-        deeds = self._cut_short(deeds, self.requests.cancelled_at[request])
-        self._remember(situation, deeds)
+        deeds = self.cut_short(deeds, self.requests.cancelled_at[request])
+        self.remember(situation.donor, deeds)
         gave = deeds.outcome == Outcome.DONATED
         self.donations.append(Donations(donor[gave], deeds.ended_at[gave], self.requests.component[request[gave]]))
         self.contacts.append(self._record(request, situation, deeds))
         self.truths.append(truth)
 
-    def _situation(self, request: Ints, donor: Rows, asked_at: Floats, distance: Floats) -> Situation:
+    def situation(self, request: Ints, donor: Rows, asked_at: Floats, distance: Floats) -> Situation:
+        """Return what rules the answers (n,) of donors who have been asked, as the diary has it."""
         diary, requests = self.diary, self.requests
         stated = (requests.needed_by[request] - asked_at) / HOUR
         return Situation(
@@ -183,7 +199,7 @@ class _Life:
         )
 
     @staticmethod
-    def _cut_short(deeds: Deeds, cancelled_at: Floats) -> Deeds:
+    def cut_short(deeds: Deeds, cancelled_at: Floats) -> Deeds:
         """Undo what would have happened after the request was cancelled."""
         unheard = deeds.answered_at >= cancelled_at
         called_off = ~unheard & (deeds.answer == Answer.ACCEPTED) & (deeds.ended_at >= cancelled_at)
@@ -198,16 +214,17 @@ class _Life:
             ended_at=np.select([unheard, called_off], [np.nan, cancelled_at], deeds.ended_at),
         )
 
-    def _remember(self, s: Situation, deeds: Deeds) -> None:
+    def remember(self, donor: Rows, deeds: Deeds) -> None:
+        """Enter what donors (n,) did into the diary."""
         diary, outcome = self.diary, deeds.outcome
         ended = ~np.isnan(deeds.ended_at)
-        diary.busy_until[s.donor[ended]] = deeds.ended_at[ended]
+        diary.busy_until[donor[ended]] = deeds.ended_at[ended]
         gave, failed = outcome == Outcome.DONATED, outcome == Outcome.DEFERRED
-        diary.last_donation[s.donor[gave]] = deeds.ended_at[gave]
-        diary.deferred_until[s.donor[failed]] = deeds.ended_at[failed] + DAY * self.parameters.deferral_days
-        diary.deferred_last[s.donor[gave | failed]] = failed[gave | failed]
+        diary.last_donation[donor[gave]] = deeds.ended_at[gave]
+        diary.deferred_until[donor[failed]] = deeds.ended_at[failed] + DAY * self.parameters.deferral_days
+        diary.deferred_last[donor[gave | failed]] = failed[gave | failed]
         settled = gave | failed | (outcome == Outcome.NO_SHOW) | (outcome == Outcome.LATE_CANCEL)
-        diary.broke_last[s.donor[settled]] = outcome[settled] == Outcome.NO_SHOW
+        diary.broke_last[donor[settled]] = outcome[settled] == Outcome.NO_SHOW
 
     def _record(self, request: Ints, s: Situation, deeds: Deeds) -> Contacts:
         """Return what reaches the records: some outcomes are never entered."""
@@ -224,16 +241,16 @@ class _Life:
             ended_at=np.where(lost, np.nan, deeds.ended_at),
         )
 
-    def world(self, places: Hospitals) -> World:
+    def world(self) -> World:
         """Return the records as they stand at the end: what would come later has not happened."""
-        contacts = _joined(Contacts, self.contacts)
-        truth = _joined(Chances, self.truths)
+        contacts = joined(Contacts, self.contacts)
+        truth = joined(Chances, self.truths)
         asked = contacts.asked_at < self.end
         contacts = _chosen(contacts, asked)
         unanswered, open_, away = (
             ~(at < self.end) for at in (contacts.answered_at, contacts.ended_at, contacts.arrived_at)
         )
-        donations = _joined(Donations, self.donations)
+        donations = joined(Donations, self.donations)
         deferred = self.diary.deferred_until
         known = (deferred > self.end) & (deferred - DAY * self.parameters.deferral_days < self.end)
         return World(
@@ -248,7 +265,7 @@ class _Life:
                 outcome=np.where(open_, Outcome.PENDING, contacts.outcome).astype(np.int8),
                 ended_at=np.where(open_, np.nan, contacts.ended_at),
             ),
-            hospitals=places,
+            hospitals=self.places,
             truth=Truth(
                 accept=truth.accept[asked].astype(np.float32),
                 keep=truth.keep[asked].astype(np.float32),
@@ -258,7 +275,8 @@ class _Life:
         )
 
 
-def _joined(table: type[Table], parts: list[Table]) -> Table:
+def joined(table: type[Table], parts: list[Table]) -> Table:
+    """Return the rows of all `parts`, one after the other."""
     return table(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(table)})
 
 

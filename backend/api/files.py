@@ -1,0 +1,113 @@
+"""Files over HTTP: uploads that work is done on, and the files of a job."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from uuid import UUID
+
+from flask import Blueprint, Response, current_app, request, send_file, url_for
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from backend.api.answers import answer
+from backend.api.parse import body_as, preferred_wait, query_as
+from backend.batches.schemas import BatchQuery, RowsRequest
+from backend.batches.submit import submit_batch, submit_import, submit_rows
+from backend.batches.views import get_file_work
+from backend.errors import BadFile
+from backend.files.storage import current_storage
+from backend.files.views import FileList, find_file, list_files
+from backend.jobs.clock import utc_now
+from backend.jobs.states import FINAL
+from backend.jobs.views import JobView, get_job, wait_for_job
+from backend.settings import Settings
+from backend.tabular.formats import Format, format_of
+
+CHUNK = 1 << 20  # bytes
+RETRY_AFTER = "2"  # seconds
+
+blueprint = Blueprint("files", __name__)
+
+
+@blueprint.post("/batches")
+def predict() -> Response:
+    """Predict rows that are in the request, or in an upload."""
+    if request.is_json:
+        return _accepted(submit_rows(body_as(RowsRequest)))
+    format_ = _format()
+    return _accepted(submit_batch(query_as(BatchQuery), format_, _upload()))
+
+
+@blueprint.post("/imports/<name>")
+def import_(name: str) -> Response:
+    """Import the rows of an upload."""
+    return _accepted(submit_import(name, _format(), _upload()))
+
+
+@blueprint.get("/batches/<uuid:job_id>")
+def progress(job_id: UUID) -> Response:
+    """Say how far a batch or an import has come."""
+    work = get_file_work(job_id)
+    return answer(work, headers={} if work.state in FINAL else {"Retry-After": RETRY_AFTER})
+
+
+@blueprint.get("/jobs/<uuid:job_id>/files")
+def list_(job_id: UUID) -> Response:
+    """List the files of a job."""
+    get_job(job_id)
+    return answer(FileList(files=list_files(job_id)))
+
+
+@blueprint.get("/jobs/<uuid:job_id>/files/<role>")
+def download(job_id: UUID, role: str) -> Response:
+    """Send a file of a job, or a range of it."""
+    file, path = find_file(current_storage(), job_id, role, now=utc_now())
+    sent = send_file(
+        path,
+        mimetype=Format(file.format).media_type,
+        as_attachment=True,
+        download_name=f"{job_id}-{role}.{file.format}",
+        etag=file.sha256,
+        last_modified=file.created_at,
+        conditional=True,
+    )
+    sent.headers["Cache-Control"] = "private, no-cache"
+    sent.expires = file.expires_at
+    return sent
+
+
+def _format() -> Format:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaType("send the file as it is, without Content-Encoding")
+    try:
+        return format_of(request.headers.get("Content-Type", ""))
+    except BadFile as error:
+        raise UnsupportedMediaType(str(error)) from error
+
+
+def _upload() -> Iterator[bytes]:
+    """Yield the body as it comes in.
+
+    Raises:
+        BadRequest: it ended before its stated length.
+        RequestEntityTooLarge: it is larger than an upload may be.
+    """
+    settings: Settings = current_app.extensions["settings"]
+    request.max_content_length = settings.max_upload_bytes
+    received = 0
+    try:
+        while chunk := request.stream.read(CHUNK):
+            received += len(chunk)
+            yield chunk
+    except (OSError, BadRequest) as error:
+        raise BadRequest(
+            f"the upload was cut off after {received:,} bytes; nothing was stored, send it again"
+        ) from error
+
+
+def _accepted(job: JobView) -> Response:
+    if wait := preferred_wait():
+        wait_for_job(job.id, seconds=wait)
+    work = get_file_work(job.id)
+    headers = {"Location": url_for("api.files.progress", job_id=job.id)}
+    if work.state in FINAL:
+        return answer(work, headers=headers | {"Preference-Applied": "wait"})
+    return answer(work, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})

@@ -1,0 +1,105 @@
+"""Predictions for the rows of a file: each part predicts its rows, the parent joins what they answered."""
+
+from typing import cast
+
+from backend.batches.parts import gather, input_path, look_through, part_file
+from backend.batches.schemas import BatchRequest, BatchResult, PartRequest, PartResult
+from backend.batches.targets import Target, target_of
+from backend.errors import Unavailable
+from backend.files.storage import current_storage
+from backend.files.tables import FileRole
+from backend.jobs.context import JobContext
+from backend.jobs.kinds import JobKind
+from backend.jobs.parts import Parts
+from backend.tabular.columns import ERROR_COLUMNS, error_cells
+from backend.tabular.layout import PART_BYTES, Layout
+from backend.tabular.reading import read_part
+
+
+def predict_file(request: BatchRequest, context: JobContext) -> BatchResult | Parts:
+    """Cut the file into parts, and join what they made when they are done.
+
+    Raises:
+        BadFile: the file is not what its format says, or lacks a column.
+        ModelError: a model cannot be served.
+    """
+    target = target_of(request)
+    if context.checkpoint is None:
+        layout = look_through(request, context, part_bytes=PART_BYTES)
+        target.reads(layout.columns)
+        digests = {
+            name: context.models.manifest(name).files[context.models.manifest(name).file] for name in target.models
+        }
+        versions = {name: context.models.manifest(name).version for name in target.models}
+        requests = [
+            PartRequest(file_of=context.job_id, work=request, columns=layout.columns, part=part, digests=digests)
+            for part in layout.parts
+        ]
+        return Parts(PREDICT_PART, requests, {"rows": layout.rows, "versions": versions})
+    results = [PartResult.model_validate(result) for result in context.part_results()]
+    failed = sum(result.failed for result in results)
+    files = gather(context, results, format_=request.format, result=target.columns)
+    rows: int = context.checkpoint["rows"]
+    return BatchResult(rows=rows, done=rows - failed, failed=failed, models=context.checkpoint["versions"], files=files)
+
+
+def predict_part(request: PartRequest, context: JobContext) -> PartResult:
+    """Answer about the rows of one part and write its answers and errors.
+
+    Raises:
+        BadFile: the file changed.
+        Unavailable: this worker serves another version of a model than the batch began with.
+        ModelError: a model cannot be served.
+    """
+    work = cast("BatchRequest", request.work)
+    target = target_of(work)
+    _same_models(target, request, context)
+    layout = Layout(format=work.upload.format, columns=request.columns, rows=request.part.rows, parts=(request.part,))
+    reads = target.reads(request.columns)
+    path = input_path(current_storage(), request.file_of, work.upload.format)
+    number, seen, failed = request.part.number, 0, 0
+    with (
+        part_file(request.file_of, number, FileRole.RESULT, work.format, target.columns) as answers,
+        part_file(request.file_of, number, FileRole.ERRORS, work.format, ERROR_COLUMNS) as errors,
+    ):
+        for block in read_part(path, layout, request.part, columns=reads):
+            answered = target.answer(block, reads, context.models, work.as_of)
+            answers.write(answered.columns)
+            errors.write(error_cells(answered.errors))
+            seen += block.size
+            failed += len({error.row for error in answered.errors})
+            context.progress(seen / request.part.rows)
+    return PartResult(rows=seen, failed=failed)
+
+
+def _same_models(target: Target, request: PartRequest, context: JobContext) -> None:
+    for name in target.models:
+        manifest = context.models.manifest(name)
+        if manifest.files[manifest.file] != request.digests[name]:
+            raise Unavailable(
+                f"the batch began with another version of {name} than {manifest.version}; submit it again"
+            )
+
+
+PREDICT_PART = JobKind(
+    name="platform.predict_part",
+    path=None,
+    summary="Predict the rows of one part of a file",
+    request=PartRequest,
+    result=PartResult,
+    run=predict_part,
+    queue="batch",
+    timeout=300,
+    retries=3,
+)
+PREDICT_FILE = JobKind(
+    name="platform.predict_file",
+    path=None,
+    summary="Predict the rows of a file",
+    request=BatchRequest,
+    result=BatchResult,
+    run=predict_file,
+    queue="batch",
+    timeout=1800,
+    retries=3,
+)
