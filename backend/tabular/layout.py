@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from backend.errors import BadFile
 from backend.tabular.formats import Format
-from backend.tabular.scan import BAD_QUOTES, Records, scan
+from backend.tabular.scan import BAD_QUOTES, Stretch, scan
 from backend.tabular.signatures import refuse_other_formats
 
 PART_BYTES = 8 << 20
@@ -118,12 +118,12 @@ def _beginning(path: Path, format_: Format) -> tuple[tuple[str, ...], int]:
     return _keys(first), start
 
 
-def _parts(stretches: Iterator[Records], *, start: int, part_bytes: int) -> Iterator[Part]:
+def _parts(stretches: Iterator[Stretch], *, start: int, size: int, part_bytes: int) -> Iterator[Part]:
     """Cut behind the first record that fills a part."""
     number, first_row, rows = 0, 1, 0
     stop = start
     for records in stretches:
-        ends = records.offset + records.ends
+        ends = np.minimum(records.offset + records.ends, size)  # the last line may have no line feed
         counted = 0
         while (full := int(np.searchsorted(ends, start + part_bytes))) < len(ends):
             rows, counted, stop = rows + full + 1 - counted, full + 1, int(ends[full])
@@ -134,7 +134,7 @@ def _parts(stretches: Iterator[Records], *, start: int, part_bytes: int) -> Iter
         yield Part(number=number, first_row=first_row, rows=rows, start=start, stop=stop)
 
 
-def _header(records: Records) -> tuple[str, ...]:
+def _header(records: Stretch) -> tuple[str, ...]:
     if 0 in records.bad:
         reason = records.bad[0]
         raise BadFile(f"the header {reason}" + ("" if reason == BAD_QUOTES else "; end every row with a line feed"))
@@ -150,7 +150,7 @@ def _header(records: Records) -> tuple[str, ...]:
     return check_columns([name.strip() for name in names])
 
 
-def _keys(records: Records) -> tuple[str, ...]:
+def _keys(records: Stretch) -> tuple[str, ...]:
     """Return the keys of the first lines, in the order in which they come up."""
     keys: dict[str, None] = {}
     for index, (start, end) in enumerate(islice(zip(records.starts, records.ends, strict=True), FIRST_LINES)):

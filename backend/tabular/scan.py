@@ -31,17 +31,17 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
+class Stretch:
     """The records (n,) of a stretch of text, without blank lines; one that is too long may end behind the text."""
 
     text: bytes
     offset: int  # where in the file the text begins
     starts: Positions  # in the text
-    ends: Positions  # in the text, behind the line feed
+    ends: Positions  # in the text, behind the line feed, which the last line of a file may lack
     bad: dict[int, str]  # why a record cannot be read, by its index
 
 
-def scan(file: BinaryIO, start: int, stop: int, *, quoted: bool, window: int = WINDOW) -> Iterator[Records]:
+def scan(file: BinaryIO, start: int, stop: int, *, quoted: bool, window: int = WINDOW) -> Iterator[Stretch]:
     """Yield the records between two bytes of a file, window by window; `start` is the start of a record.
 
     The last line need not end with a line feed. At most a window and a record are in memory.
@@ -56,7 +56,7 @@ def scan(file: BinaryIO, start: int, stop: int, *, quoted: bool, window: int = W
             text += b"\n"
         if not last and len(text) > MAX_RECORD and b"\n" not in text:
             length = len(text) + _rest_of_line(file, stop - offset - len(text), window)
-            yield Records(text, offset, np.zeros(1, np.int64), np.array([length]), {0: TOO_LONG})
+            yield Stretch(text, offset, np.zeros(1, np.int64), np.array([length]), {0: TOO_LONG})
             text, offset = b"", offset + length
             continue
         records, used = _cut(text, offset, quoted=quoted, last=last)
@@ -79,7 +79,7 @@ def _rest_of_line(file: BinaryIO, limit: int, window: int) -> int:
     return passed
 
 
-def _cut(text: bytes, offset: int, *, quoted: bool, last: bool) -> tuple[Records, int]:
+def _cut(text: bytes, offset: int, *, quoted: bool, last: bool) -> tuple[Stretch, int]:
     """Return the whole records of a text, and how many of its bytes they take."""
     length = len(text)
     text = text[: text.rfind(b"\n") + 1]
@@ -97,7 +97,7 @@ def _cut(text: bytes, offset: int, *, quoted: bool, last: bool) -> tuple[Records
     if quoted and b"\r" in text and len(ends):
         bad |= dict.fromkeys(_with_bare_return(data[: ends[-1]], starts, ends, bad), BARE_RETURN)
     bad |= dict.fromkeys(np.flatnonzero(ends - starts > MAX_RECORD).tolist(), TOO_LONG)
-    return _without_blanks(Records(text, offset, starts, ends, bad), data), used
+    return _without_blanks(Stretch(text, offset, starts, ends, bad), data), used
 
 
 def positions(data: Bytes, byte: int) -> Positions:
@@ -180,7 +180,7 @@ def _with_bare_return(data: Bytes, starts: Positions, ends: Positions, bad: dict
     return [index for index in np.unique(record[before & 1 == 0]).tolist() if index not in bad]
 
 
-def _without_blanks(records: Records, data: Bytes) -> Records:
+def _without_blanks(records: Stretch, data: Bytes) -> Stretch:
     """Leave out the lines that hold nothing."""
     starts, length = records.starts, records.ends - records.starts
     blank = (length == 1) | ((length == 2) & (data[starts] == RETURN))
@@ -188,4 +188,4 @@ def _without_blanks(records: Records, data: Bytes) -> Records:
         return records
     place = np.cumsum(~blank) - 1
     bad = {int(place[index]): reason for index, reason in records.bad.items()}
-    return Records(records.text, records.offset, starts[~blank], records.ends[~blank], bad)
+    return Stretch(records.text, records.offset, starts[~blank], records.ends[~blank], bad)

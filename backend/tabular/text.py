@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backend.errors import BadFile
 from backend.tabular.blocks import RowError, in_order
 from backend.tabular.layout import Part
-from backend.tabular.scan import COMMA, QUOTE, Records, positions, scan
+from backend.tabular.scan import COMMA, QUOTE, Stretch, positions, scan
 
 BLOCK_ROWS = 32_768
 NOT_UTF8 = "is not UTF-8"
@@ -36,7 +36,7 @@ def pieces(path: Path, part: Part, *, quoted: bool) -> Iterator[Piece]:
     Raises:
         BadFile: the file is shorter than it was.
     """
-    if path.stat().st_size + 1 < part.stop:  # a last line without a line feed counts as if it had one
+    if path.stat().st_size < part.stop:
         raise BadFile(f"{path.name} ends before part {part.number}: it was cut off after it was laid out")
     row = part.first_row
     with path.open("rb") as file:
@@ -64,7 +64,7 @@ def rectangular(piece: Piece, *, columns: int) -> Piece:
     return Piece(piece.first_row, piece.size, piece.rows[keep], text, ends, in_order(piece.errors, errors))
 
 
-def _readable(records: Records, first: int, start: int, stop: int) -> Piece:
+def _readable(records: Stretch, first: int, start: int, stop: int) -> Piece:
     """Return the records from `start` to `stop` that are whole and UTF-8."""
     starts, ends = records.starts[start:stop], records.ends[start:stop]
     bad = {index - start: reason for index, reason in records.bad.items() if start <= index < stop}

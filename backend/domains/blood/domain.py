@@ -20,6 +20,7 @@ from backend.domains.blood.outcome_command import IMPORTER as OUTCOMES
 from backend.domains.blood.outcome_command import record_outcomes
 from backend.domains.blood.outcome_schemas import AsksPage, AsksQuery, OutcomesRequest, OutcomesResult
 from backend.domains.blood.reliability_jobs import check_rescore, rescore_reliability
+from backend.domains.blood.resources import RESOURCES
 from backend.domains.blood.schemas import (
     HistoryPage,
     HistoryQuery,
@@ -28,6 +29,7 @@ from backend.domains.blood.schemas import (
     RescoreRequest,
     RescoreResult,
 )
+from backend.domains.blood.scorers import SCORERS
 from backend.domains.blood.seed import seed
 from backend.domains.blood.stock_jobs import review_stock
 from backend.domains.blood.stock_lookup import stock, stock_alerts
@@ -133,6 +135,8 @@ DOMAIN = Domain(
             retries=2,
         ),
     ),
+    resources=RESOURCES,
+    scorers=SCORERS,
     lookups=(
         Lookup(
             name="blood.match_history",

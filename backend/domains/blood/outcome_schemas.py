@@ -70,7 +70,7 @@ class OutcomeEvent(Input):
 class OutcomesRequest(Input):
     """Events, in the order in which they build on one another."""
 
-    events: tuple[OutcomeEvent, ...] = Field(min_length=1, max_length=MOST_EVENTS)
+    events: list[OutcomeEvent] = Field(min_length=1, max_length=MOST_EVENTS)
 
 
 class EventCounts(BaseModel):

@@ -26,8 +26,8 @@ class Pace:
     `first_km`, `step_km`: the radius of the first wave and its growth with each further one, up to `RADIUS_KM`. A wave
     goes further at once if it has to.
 
-    `patience`: the worth of a donation that comes one interval later, 1 being one that comes now. A judgement: at 0.5,
-    of two routine requests one may need another wave; a critical one asks for the whole target at once.
+    `patience`: the worth of a donation that comes one interval later, 1 being one that comes now. A judgement: three of
+    ten routine requests may need another wave; a critical one asks for the whole target at once.
     """
 
     interval_hours: float
@@ -38,9 +38,9 @@ class Pace:
 
 PACE: Final[Mapping[int, Pace]] = MappingProxyType(
     {
-        1: Pace(interval_hours=3.0, first_km=5.0, step_km=5.0, patience=0.50),
-        2: Pace(interval_hours=2.0, first_km=10.0, step_km=5.0, patience=0.35),
-        3: Pace(interval_hours=1.0, first_km=15.0, step_km=10.0, patience=0.20),
+        1: Pace(interval_hours=3.0, first_km=5.0, step_km=5.0, patience=0.30),
+        2: Pace(interval_hours=2.0, first_km=10.0, step_km=5.0, patience=0.20),
+        3: Pace(interval_hours=1.0, first_km=15.0, step_km=10.0, patience=0.10),
         4: Pace(interval_hours=0.5, first_km=25.0, step_km=12.5, patience=0.05),
     }
 )

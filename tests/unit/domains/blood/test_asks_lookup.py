@@ -65,8 +65,8 @@ def ended(outcome: str, hours_ago: float):
     return accepted(hours_ago + 1) | {"outcome": outcome, "ended_at": utc_now() - hours_ago * HOUR}
 
 
-def read(client, request_id, **query):
-    return client.get(f"/api/ml/requests/{request_id}/asks", query_string=query)
+def read(client, asked_for, **query):
+    return client.get(f"/api/ml/requests/{asked_for}/asks", query_string=query)
 
 
 @pytest.mark.parametrize("columns", [accepted(), ended("donated", 23), ended("deferred", 23)])

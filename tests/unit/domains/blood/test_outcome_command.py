@@ -1,5 +1,6 @@
 """Recording what donors did: over HTTP, from a file, and what the matches learn of it."""
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event, select
 
+from backend.domains.blood import donor_pool
 from backend.domains.blood.donor_pool import DonorPool
 from backend.domains.blood.features import Asks, match_features
 from backend.domains.blood.geography import distance_km
@@ -186,27 +188,30 @@ def test_an_unknown_external_id_is_named_by_its_field_and_not_repeated(client, i
 
 
 @pytest.mark.parametrize(
-    ("kind", "more", "field", "reason"),
+    ("wrong", "field", "reason"),
     [
-        ("asked", {"donor_external_id": "D-1"}, "events.0", "give either donor_id or donor_external_id"),
-        ("asked", {"request_id": None}, "events.0", "give either request_id or request_external_id"),
-        ("seen", {"distance_km": 1.0}, "events.0", "distance_km belongs to 'asked' only"),
-        ("asked", {"distance_km": -1.0}, "events.0.distance_km", "greater than or equal to 0"),
+        ({"event": "asked", "donor_external_id": "D-1"}, "events.0", "give either donor_id or donor_external_id"),
+        ({"event": "asked", "request_id": None}, "events.0", "give either request_id or request_external_id"),
+        ({"event": "seen", "distance_km": 1.0}, "events.0", "distance_km belongs to 'asked' only"),
+        ({"event": "asked", "distance_km": -1.0}, "events.0.distance_km", "greater than or equal to 0"),
         (
-            "donated",
-            {"deferred_until": "2026-04-01T00:00:00Z"},
+            {"event": "donated", "deferred_until": "2026-04-01T00:00:00Z"},
             "events.0",
             "deferred_until belongs to 'deferred' only",
         ),
-        ("deferred", {"deferred_until": "2026-03-01T10:00:00Z"}, "events.0", "must be later than at"),
-        ("deferred", {"deferred_until": "9999-12-31T23:59:59-12:00"}, "events.0.deferred_until", "less than 2150"),
-        ("asked", {"at": "2026-03-01T10:00:00"}, "events.0.at", "timezone"),
-        ("asked", {"at": "0001-01-01T00:00:00+14:00"}, "events.0.at", "was only created at"),
-        ("forgotten", {}, "events.0.event", "'asked'"),
+        ({"event": "deferred", "deferred_until": "2026-03-01T10:00:00Z"}, "events.0", "must be later than at"),
+        (
+            {"event": "deferred", "deferred_until": "9999-12-31T23:59:59-12:00"},
+            "events.0.deferred_until",
+            "less than 2150",
+        ),
+        ({"event": "asked", "at": "2026-03-01T10:00:00"}, "events.0.at", "timezone"),
+        ({"event": "asked", "at": "0001-01-01T00:00:00+14:00"}, "events.0.at", "was only created at"),
+        ({"event": "forgotten"}, "events.0.event", "'asked'"),
     ],
 )
-def test_bad_events_say_where_and_why(client, ids, kind, more, field, reason):
-    answer = send(client, happened(ids, kind) | more)
+def test_bad_events_say_where_and_why(client, ids, wrong, field, reason):
+    answer = send(client, happened(ids, "asked") | wrong)
     (error,) = answer.json["errors"]
     assert (answer.status_code, error["field"]) == (422, field)
     assert reason in error["reason"]
@@ -237,8 +242,14 @@ def test_a_deferral_is_set_on_the_donor_and_never_shortens_a_longer_one(client, 
     assert [donor.deferred_until for donor in rows(Donor)] == [end, end, START + 300 * DAY]
 
 
-def test_a_changed_donor_is_seen_by_a_pool_that_was_read_before(client, ids):
-    pool = DonorPool()
+@pytest.fixture
+def pool(blood_app, monkeypatch) -> DonorPool:
+    """A pool that always catches up before it answers, however busy the machine is."""
+    monkeypatch.setattr(donor_pool, "CATCH_UP_INLINE", math.inf)
+    return DonorPool()
+
+
+def test_a_changed_donor_is_seen_by_a_pool_that_was_read_before(client, ids, pool):
     assert np.isnan(pool.snapshot().donors.deferred_until[0])
     end = START + 90 * DAY
     send(client, *(happened(ids, kind) for kind in ("asked", "accepted")))
@@ -388,18 +399,13 @@ def seen_of_the_donor(pool: DonorPool, as_of: datetime):
     return {name: float(features.column(name)[0]) for name in features.names}
 
 
-def test_matches_learn_from_what_was_recorded_from_the_moment_it_happened(client, ids):
-    pool = DonorPool()
-    before = seen_of_the_donor(pool, START + 30 * MINUTE)
+def test_matches_learn_from_what_was_recorded_and_see_it_from_the_moment_after_it(client, ids, pool):
+    pool.snapshot()
     kinds = ("asked", "accepted", "arrived", "donated")
     send(client, *(happened(ids, kind, 60.0 * hour) for hour, kind in enumerate(kinds)))
+    before = seen_of_the_donor(pool, START)
     during = seen_of_the_donor(pool, START + 90 * MINUTE)
     after = seen_of_the_donor(pool, START + 2 * DAY)
-    assert seen_of_the_donor(pool, START) == before | {"hour_sin": pytest.approx(0.13, abs=0.01)} | {
-        name: value
-        for name, value in seen_of_the_donor(pool, START).items()
-        if name.startswith(("hour", "days_since_r"))
-    }
     assert (before["asks_last_30d"], during["asks_last_30d"], after["asks_last_30d"]) == (0.0, 1.0, 1.0)
     assert before["acceptance_rate"] < during["acceptance_rate"]
     assert during["completion_rate"] == before["completion_rate"] < after["completion_rate"]
@@ -407,9 +413,8 @@ def test_matches_learn_from_what_was_recorded_from_the_moment_it_happened(client
     assert pool.snapshot().recent_asks((START + DAY).timestamp()).in_30_days.tolist() == [1]
 
 
-def test_a_broken_commitment_lowers_what_the_donor_is_trusted_with(client, ids):
+def test_a_broken_commitment_lowers_what_the_donor_is_trusted_with(client, ids, pool):
     send(client, *(happened(ids, kind) for kind in ("asked", "accepted")), happened(ids, "no_show", 600))
-    pool = DonorPool()
     as_of = START + 2 * DAY
     before, after = seen_of_the_donor(pool, START), seen_of_the_donor(pool, as_of)
     assert after["no_show_rate"] > before["no_show_rate"]
