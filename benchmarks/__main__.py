@@ -1,4 +1,4 @@
-"""Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring]`.
+"""Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring] [batches]`.
 
 A run of all parts writes `benchmarks/RESULTS.md`; a run of some only prints.
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.batches import measure_batches
 from benchmarks.jobs import measure_jobs
 from benchmarks.match import YEARS, measure_match
 from benchmarks.models import measure_models
@@ -23,7 +24,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="match, jobs, models or rescoring; all without any")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="match, jobs, models, rescoring or batches; all without any")
     parser.add_argument("--largest", type=int, default=max(YEARS), metavar="N", help="donors at which matching stops")
     options = parser.parse_args()
     parts: dict[str, Callable[[], list[Table]]] = {
@@ -31,6 +32,7 @@ def main() -> None:
         "jobs": measure_jobs,
         "models": measure_models,
         "rescoring": measure_rescoring,
+        "batches": measure_batches,
     }
     unknown = set(options.parts) - set(parts)
     if unknown:

@@ -9,7 +9,7 @@ from backend.domains.blood.outreach.outlook import Asked, State
 from backend.domains.blood.outreach.planner import LEAST_CHANCE, decide
 from backend.domains.blood.outreach.plans import Need, Prospects
 from backend.domains.blood.outreach.size import donors_to_ask
-from backend.domains.blood.outreach.timing import chance_in_time, learnt_hours
+from backend.domains.blood.outreach.timing import chance_in_time, chance_kept, learnt_hours
 from backend.domains.blood.records import Answer, Component, Floats, Outcome, Rows
 from backend.domains.blood.response import predict_hazards
 from backend.domains.blood.rules import substitution_costs
@@ -125,7 +125,7 @@ class Planner:
         asks = self._asks(month, row, rows, distance, month.now)
         p = self.models.predict(MATCH, match_features(month.history(), asks).values)
         accepts = self.models.predict(AVAILABILITY, availability_features(month.history(), asks).values)
-        return np.clip(p / accepts, 0.05, 1.0)
+        return chance_kept(p, accepts)
 
     def _asks(self, month: Month, row: int, rows: Rows, distance: Floats, at: float) -> Asks:
         units, urgency, deadline = month.need(row)
@@ -153,6 +153,7 @@ class Planner:
             hazards=np.concatenate([np.empty((0, bins)), *(hazards for _, _, hazards in known)]),
             distance_km=np.concatenate([np.empty(0), *(batch.record.distance_km for batch in batches)]),
             state=np.concatenate([np.empty(0, dtype=np.int8), *(_states(batch, month.now) for batch in batches)]),
+            answered_at=np.concatenate([np.empty(0), *(batch.record.answered_at for batch in batches)]),
         )
 
 

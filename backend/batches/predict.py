@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from backend.batches.ahead import one_ahead
 from backend.batches.parts import gather, input_path, look_through, part_file
 from backend.batches.schemas import BatchRequest, BatchResult, PartRequest, PartResult
 from backend.batches.targets import Target, target_of
@@ -62,11 +63,12 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
         part_file(request.file_of, number, FileRole.RESULT, work.format, target.columns) as answers,
         part_file(request.file_of, number, FileRole.ERRORS, work.format, ERROR_COLUMNS) as errors,
     ):
-        for block in read_part(path, layout, request.part, columns=reads):
-            answered = target.answer(block, reads, context.models, work.as_of)
+        blocks = read_part(path, layout, request.part, columns=reads)
+        for size, asked in one_ahead((block.size, target.read(block, reads)) for block in blocks):
+            answered = target.answer(asked, context.models, work.as_of)
             answers.write(answered.columns)
             errors.write(error_cells(answered.errors))
-            seen += block.size
+            seen += size
             failed += len({error.row for error in answered.errors})
             context.progress(seen / request.part.rows)
     return PartResult(rows=seen, failed=failed)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from backend.batches.declaration import RowScorer
@@ -25,11 +26,20 @@ PREDICTION = Column("prediction", Kind.NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The usable rows of a block as the target takes them, and the others."""
+
+    numbers: Sequence[int] | NDArray[np.int64]
+    rows: Any
+    errors: Sequence[RowError]
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The answers about a block by column, and the rows without one."""
 
     columns: Mapping[str, Any]
-    errors: tuple[RowError, ...]
+    errors: Sequence[RowError]
 
 
 class Target(Protocol):
@@ -50,7 +60,10 @@ class Target(Protocol):
             BadFile: a column that it needs is not there.
         """
 
-    def answer(self, block: Block, reads: Sequence[str], models: Models, as_of: datetime) -> Answered:
+    def read(self, block: Block, reads: Sequence[str]) -> Asked:
+        """Parse and check the rows of a block; runs in a thread of its own while others are answered."""
+
+    def answer(self, asked: Asked, models: Models, as_of: datetime) -> Answered:
         """Answer about the rows of a block."""
 
 
@@ -79,15 +92,18 @@ class ModelTarget:
         _need(needed, columns, of=f"model {self._manifest.name}")
         return needed
 
-    def answer(self, block: Block, reads: Sequence[str], models: Models, as_of: datetime) -> Answered:  # noqa: ARG002
-        """Predict; a model knows no moment but its columns."""
+    def read(self, block: Block, reads: Sequence[str]) -> Asked:
+        """Read numbers, whole ones where the model takes no others."""
         numbers = block.numbers(reads)
-        rows, values, errors = numbers.rows, numbers.values, numbers.errors
-        if self._whole:
-            fits, refused = self._only_whole(rows, values)
-            rows, values, errors = rows[fits], values[fits], in_order(errors, refused)
-        predictions = models.predict(self._manifest.name, values)
-        return Answered({ROW.name: rows, PREDICTION.name: predictions}, errors)
+        if not self._whole:
+            return Asked(numbers.rows, numbers.values, numbers.errors)
+        fits, refused = self._only_whole(numbers.rows, numbers.values)
+        return Asked(numbers.rows[fits], numbers.values[fits], in_order(numbers.errors, refused))
+
+    def answer(self, asked: Asked, models: Models, as_of: datetime) -> Answered:  # noqa: ARG002
+        """Predict; a model knows no moment but its columns."""
+        predictions = models.predict(self._manifest.name, asked.rows)
+        return Answered({ROW.name: asked.numbers, PREDICTION.name: predictions}, asked.errors)
 
     def _only_whole(self, rows: Any, values: Any) -> tuple[Any, list[RowError]]:  # noqa: ANN401 - arrays
         fits = np.ones(len(rows), dtype=np.bool_)
@@ -118,8 +134,8 @@ class ScorerTarget:
         _need([name for name, field in fields.items() if field.is_required()], columns, of=self._scorer.name)
         return tuple(name for name in fields if name in columns)
 
-    def answer(self, block: Block, reads: Sequence[str], models: Models, as_of: datetime) -> Answered:
-        """Validate and ask."""
+    def read(self, block: Block, reads: Sequence[str]) -> Asked:
+        """Validate."""
         records = block.records(reads)
         errors = list(records.errors)
         numbers, rows = [], []
@@ -131,17 +147,18 @@ class ScorerTarget:
             else:
                 numbers.append(number)
                 rows.append(row)
-        answers = self._scorer.score(rows, models, as_of) if rows else []
-        kept = [(number, one) for number, one in zip(numbers, answers, strict=True) if not isinstance(one, Refused)]
-        errors += [
-            RowError(number, one.field, one.reason)
-            for number, one in zip(numbers, answers, strict=True)
-            if isinstance(one, Refused)
-        ]
+        return Asked(numbers, rows, errors)
+
+    def answer(self, asked: Asked, models: Models, as_of: datetime) -> Answered:
+        """Ask."""
+        answers = self._scorer.score(asked.rows, models, as_of) if asked.rows else []
+        pairs = list(zip(asked.numbers, answers, strict=True))
+        kept = [(number, one) for number, one in pairs if not isinstance(one, Refused)]
+        refused = [RowError(int(number), one.field, one.reason) for number, one in pairs if isinstance(one, Refused)]
         columns: dict[str, Any] = {ROW.name: [number for number, _ in kept]}
         for place, column in enumerate(self._scorer.columns):
             columns[column.name] = [values[place] for _, values in kept]
-        return Answered(columns, in_order(errors))
+        return Answered(columns, in_order(asked.errors, refused))
 
 
 def target_of(asked: BatchQuery | BatchRequest) -> Target:
@@ -168,4 +185,5 @@ def row_errors(row: int, error: ValidationError) -> list[RowError]:
 def _need(needed: Sequence[str], columns: Sequence[str], *, of: str) -> None:
     missing = [name for name in needed if name not in columns]
     if missing:
-        raise BadFile(f"the file has no column {', '.join(missing)}; {of} needs {', '.join(needed)}")
+        them = "it" if len(missing) == 1 else "them"
+        raise BadFile(f"the file has no column {', '.join(missing)}; {of} needs {them}")

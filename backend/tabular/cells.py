@@ -87,7 +87,7 @@ def matrix(columns: Sequence["pa.Array"], rows: int) -> tuple[Values, bool]:
     values = np.empty((rows, len(columns)))
     nulls = sum(column.null_count for column in columns)
     arrays = [column.to_numpy(zero_copy_only=False) for column in columns]
-    finite = sum(np.count_nonzero(np.isfinite(array)) for array in arrays)
+    finite = sum(int(np.count_nonzero(np.isfinite(array))) for array in arrays)
     for start in range(0, rows, SLICE):
         rectangle = values[start : start + SLICE]
         for place, array in enumerate(arrays):

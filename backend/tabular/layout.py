@@ -64,7 +64,7 @@ def lay_out(path: Path, format_: Format, *, progress: Progress, part_bytes: int 
         size, parts = path.stat().st_size, []
         with path.open("rb") as file:
             stretches = scan(file, start, size, quoted=format_ is Format.CSV)
-            for part in _parts(stretches, start=start, part_bytes=part_bytes):
+            for part in _parts(stretches, start=start, size=size, part_bytes=part_bytes):
                 parts.append(part)
                 progress(part.stop / size)
     if not parts:
@@ -139,6 +139,8 @@ def _header(records: Stretch) -> tuple[str, ...]:
         reason = records.bad[0]
         raise BadFile(f"the header {reason}" + ("" if reason == BAD_QUOTES else "; end every row with a line feed"))
     content = records.text[records.starts[0] : records.ends[0]]
+    if b"\x00" in content:
+        raise BadFile("the header holds a zero byte; save the file as CSV UTF-8")
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

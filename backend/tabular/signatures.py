@@ -67,8 +67,6 @@ def _require_text(head: bytes, format_: Format) -> None:
         raise BadFile(f"the file is Parquet; send it as {Format.PARQUET.media_type}")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head[:4]:
         raise BadFile("the file is UTF-16 or UTF-32; save it as UTF-8")
-    if b"\x00" in head:
-        raise BadFile(f"the file is not text: byte {head.index(0) + 1} is zero; save it as UTF-8 text")
     begin = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if format_ is Format.NDJSON and begin == b"[":
         raise BadFile(

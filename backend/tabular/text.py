@@ -13,7 +13,7 @@ from backend.tabular.layout import Part
 from backend.tabular.scan import COMMA, QUOTE, Stretch, positions, scan
 
 BLOCK_ROWS = 32_768
-NOT_UTF8 = "is not UTF-8"
+NOT_UTF8 = "is not UTF-8 text"
 
 Positions = NDArray[np.int64]
 
@@ -86,12 +86,14 @@ def _not_utf8(text: bytes, starts: Positions, ends: Positions) -> list[int]:
     return [index for index, (start, end) in enumerate(spans) if not is_utf8(text[start:end])]
 
 
-def is_utf8(text: bytes) -> bool:
-    """Return whether bytes are text."""
-    if text.isascii():
+def is_utf8(content: bytes) -> bool:
+    """Return whether bytes are text; a zero byte is none, and no database stores it."""
+    if b"\x00" in content:
+        return False
+    if content.isascii():
         return True
     try:
-        text.decode()
+        content.decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -21,7 +21,7 @@ from backend.domains.blood.outcome_queries import (
     write_asks,
 )
 from backend.domains.blood.outcome_schemas import EventCounts, OutcomeEvent, OutcomesRequest, OutcomesResult
-from backend.domains.blood.outcomes import Ask, Event, Occurrence, Refusal, record
+from backend.domains.blood.outcomes import Ask, AskEvent, Occurrence, Refusal, record
 from backend.errors import FieldError, ValidationFailed
 from backend.extensions import transaction
 from backend.resources.declaration import Change, Importer, Refused
@@ -146,7 +146,7 @@ def _refuse_all_for_one(results: Sequence[Change | Refused]) -> None:
 
 def _write(session: Session, judged: _Judged) -> int:
     """Write what is new; return how many donations were entered."""
-    asked = [new for new in judged.new if new.event.event is Event.ASKED]
+    asked = [new for new in judged.new if new.event.event is AskEvent.ASKED]
     asks = {new.key: judged.asks[new.key] for new in judged.new}
     write_asks(session, asks | _with_distances(asks, asked))
     release_holds(session, {new.key for new in asked})
@@ -156,7 +156,11 @@ def _write(session: Session, judged: _Judged) -> int:
     defer_donors(session, {donor_id: until for until, donor_id in deferred})  # of several, the last
     return add_donations(
         session,
-        [(new.donor.id, new.event.at, new.request.component) for new in judged.new if new.event.event is Event.DONATED],
+        [
+            (new.donor.id, new.event.at, new.request.component)
+            for new in judged.new
+            if new.event.event is AskEvent.DONATED
+        ],
     )
 
 

@@ -6,7 +6,20 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Insert, Table, case, delete, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Table,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -101,12 +114,14 @@ def write_asks(session: Session, asks: Mapping[AskKey, Ask]) -> None:
         session.execute(_upsert(session.get_bind().dialect.name), rows)
 
 
-def _upsert(dialect: str) -> Insert:
+def _upsert(dialect: str) -> Executable:
     statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(ASK)
-    return statement.on_conflict_do_update(
+    updated = statement.on_conflict_do_update(
         index_elements=[ASK.c[name] for name in KEY],
         set_={name: statement.excluded[name] for name in (*_STEPS, "updated_at")},
     )
+    # Only with RETURNING many rows go in one such INSERT; without it psycopg would use a pipeline.
+    return updated.returning(ASK.c.id)
 
 
 def release_holds(session: Session, keys: Collection[AskKey]) -> None:

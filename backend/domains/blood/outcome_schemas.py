@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from backend.domains.blood.donor_schemas import AnswerName, OutcomeName
 from backend.domains.blood.local_days import LAST
-from backend.domains.blood.outcomes import Event
+from backend.domains.blood.outcomes import AskEvent
 from backend.domains.blood.resource_schemas import ExternalId, Happened
 from backend.domains.blood.schemas import Input, RowId
 
@@ -25,7 +25,7 @@ class OutcomeEvent(Input):
     request_external_id: ExternalId | None = None
     donor_id: RowId | None = None
     donor_external_id: ExternalId | None = None
-    event: Event
+    event: AskEvent
     at: Happened
     distance_km: float | None = Field(
         default=None,
@@ -48,9 +48,9 @@ class OutcomeEvent(Input):
             raise ValueError("give either donor_id or donor_external_id")
         if (self.request_id is None) == (self.request_external_id is None):
             raise ValueError("give either request_id or request_external_id")
-        if self.distance_km is not None and self.event is not Event.ASKED:
+        if self.distance_km is not None and self.event is not AskEvent.ASKED:
             raise ValueError("distance_km belongs to 'asked' only")
-        if self.deferred_until is not None and self.event is not Event.DEFERRED:
+        if self.deferred_until is not None and self.event is not AskEvent.DEFERRED:
             raise ValueError("deferred_until belongs to 'deferred' only")
         if self.deferred_until is not None and self.deferred_until <= self.at:
             raise ValueError("deferred_until must be later than at")
@@ -83,7 +83,7 @@ class EventCounts(BaseModel):
 class OutcomesResult(BaseModel):
     """What was recorded; all of it, or nothing."""
 
-    events: dict[Event, EventCounts] = Field(description="By kind, those that were sent.")
+    events: dict[AskEvent, EventCounts] = Field(description="By kind, those that were sent.")
     donations: int = Field(
         description="Donations entered because of 'donated'; none for a donor who has one on that local day."
     )

@@ -14,7 +14,7 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far the clock of whoever asks may be behind that of whoever entered the request."""
 
 
-class Event(StrEnum):
+class AskEvent(StrEnum):
     """What can be recorded of an ask."""
 
     ASKED = "asked"
@@ -47,17 +47,17 @@ class Move:
 
 MOVES: Final = MappingProxyType(
     {
-        Event.ASKED: Move("asked_at"),
-        Event.DELIVERED: Move("delivered_at"),
-        Event.SEEN: Move("seen_at"),
-        Event.ACCEPTED: Move("answered_at", says="answer"),
-        Event.DECLINED: Move("answered_at", says="answer"),
-        Event.ARRIVED: Move("arrived_at", accepted=True),
-        Event.DONATED: Move("ended_at", says="outcome", accepted=True),
-        Event.DEFERRED: Move("ended_at", says="outcome", accepted=True),
-        Event.NO_SHOW: Move("ended_at", says="outcome", accepted=True, absent=True),
-        Event.LATE_CANCEL: Move("ended_at", says="outcome", accepted=True, absent=True),
-        Event.REQUEST_CANCELLED: Move("ended_at", says="outcome", accepted=True),
+        AskEvent.ASKED: Move("asked_at"),
+        AskEvent.DELIVERED: Move("delivered_at"),
+        AskEvent.SEEN: Move("seen_at"),
+        AskEvent.ACCEPTED: Move("answered_at", says="answer"),
+        AskEvent.DECLINED: Move("answered_at", says="answer"),
+        AskEvent.ARRIVED: Move("arrived_at", accepted=True),
+        AskEvent.DONATED: Move("ended_at", says="outcome", accepted=True),
+        AskEvent.DEFERRED: Move("ended_at", says="outcome", accepted=True),
+        AskEvent.NO_SHOW: Move("ended_at", says="outcome", accepted=True, absent=True),
+        AskEvent.LATE_CANCEL: Move("ended_at", says="outcome", accepted=True, absent=True),
+        AskEvent.REQUEST_CANCELLED: Move("ended_at", says="outcome", accepted=True),
     }
 )
 
@@ -81,7 +81,7 @@ class Ask:
 class Occurrence:
     """An event with the donor and the request it is about."""
 
-    event: Event
+    event: AskEvent
     at: datetime
     donor_id: int
     request_id: int
@@ -117,7 +117,7 @@ def record(ask: Ask | None, occurrence: Occurrence) -> Ask | Refusal:
 
 def _open(occurrence: Occurrence) -> Ask | Refusal:
     o = occurrence
-    if o.event is not Event.ASKED:
+    if o.event is not AskEvent.ASKED:
         return Refusal("event", f"donor {o.donor_id} was never asked for request {o.request_id}: record 'asked' first")
     if o.at < o.request_created_at - CLOCK_SKEW:
         return Refusal(
@@ -138,7 +138,7 @@ def _known(ask: Ask, occurrence: Occurrence) -> Ask | Refusal | None:
         return None
     said = str(o.event) if move.says is None else getattr(ask, move.says)
     if said != o.event:
-        withdrew = ": record 'late_cancel' if the donor withdrew" if o.event is Event.DECLINED else ""
+        withdrew = ": record 'late_cancel' if the donor withdrew" if o.event is AskEvent.DECLINED else ""
         return Refusal("event", f"{_who(o)} has {said!r} on record already, at {_text(at)}{withdrew}")
     if at != o.at:
         return Refusal("at", f"{_who(o)} has {said!r} on record already, at {_text(at)}")
@@ -152,11 +152,11 @@ def _contradiction(ask: Ask, occurrence: Occurrence) -> Refusal | None:
     o, move = occurrence, MOVES[occurrence.event]
     if move.accepted and ask.answer is None:
         return Refusal("event", f"{_who(o)} has no answer on record: record 'accepted' first")
-    if move.accepted and ask.answer != Event.ACCEPTED:
+    if move.accepted and ask.answer != AskEvent.ACCEPTED:
         return Refusal("event", f"{_who(o)} has {ask.answer!r} on record: only an accepted ask has an outcome")
     if move.absent and ask.arrived_at is not None:
         return Refusal("event", f"{_who(o)} has 'arrived' on record, which rules out '{o.event}'")
-    if o.event is Event.ARRIVED and ask.outcome is not None and MOVES[Event(ask.outcome)].absent:
+    if o.event is AskEvent.ARRIVED and ask.outcome is not None and MOVES[AskEvent(ask.outcome)].absent:
         return Refusal("event", f"{_who(o)} has {ask.outcome!r} on record, which rules out 'arrived'")
     return None
 

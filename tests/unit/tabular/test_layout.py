@@ -112,7 +112,7 @@ def test_progress_ends_at_one_and_may_stop_the_work(file_of):
         ("größe,b\n1,2\n".encode("latin-1"), "byte 3 of the header is not UTF-8; save the file as CSV UTF-8"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16"),
-        (b"abcdef\x00\n", "byte 7 is zero"),
+        (b"abcdef\x00\n1\n", "the header holds a zero byte"),
         (gzip.compress(b"a\n1\n"), "compressed with gzip; send it uncompressed"),
         (zipped("rows.csv"), "zip archive; send the file in it"),
         (zipped("[Content_Types].xml", "xl/workbook.xml"), "Excel workbook; save its sheet as CSV UTF-8"),

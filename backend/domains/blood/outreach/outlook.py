@@ -15,13 +15,13 @@ d = max(r - q, 0) / (1 - q) declines in time, which makes the answers add up to 
 Averaged over luck that is p (1 - G) / (1 - A(e)): it falls to 0 as the window passes. A donor who accepted counts
 with k whatever the luck, who declined or dropped out with 0, who donated with 1. Silence, a decline 1 - q(u) and an
 acceptance q(u) are also evidence about u: Bayes' rule at the nodes of its quadrature gives its posterior, with which
-all who are not yet asked are averaged too. Not modelled: that an accepted donor who has not come near the deadline has
-become less likely to.
+all who are not yet asked are averaged too. An acceptance later than W counts 0. Not modelled: that an accepted donor
+who has not come near the deadline has become less likely to.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from backend.domains.blood.outreach.luck import by_luck
 from backend.domains.blood.outreach.timing import answer_window
 from backend.domains.blood.records import Codes, Floats, Ints
 from backend.domains.blood.response import answered_within
+
+_LEAST: Final = 1e-12  # keeps what was thought impossible, and happened, from ruling out every luck
 
 
 class State(IntEnum):
@@ -51,10 +53,11 @@ class Asked:
     donor: Ints
     asked_at: Floats
     p: Floats  # P(donates in time), as of the ask
-    keep: Floats  # P(donates in time | accepted)
+    keep: Floats  # P(donates in time | accepted), in (0, 1]; see `timing.chance_kept`
     hazards: Floats  # (n, bins) of the time to an answer
     distance_km: Floats
     state: Codes  # State
+    answered_at: Floats  # NaN: not yet
 
     def __len__(self) -> int:
         return len(self.donor)
@@ -106,26 +109,36 @@ def outlook(asked: Asked, *, units: int, deadline: float, now: float, edges: Flo
     """
     given_luck, prior = by_luck(asked.p, sd)
     accepts = np.minimum(given_luck / asked.keep[:, None], 1.0)
-    window = answer_window((deadline - asked.asked_at) / HOUR, asked.distance_km)
-    elapsed = np.clip((now - asked.asked_at) / HOUR, 0.0, window)
-    answers = answered_within(asked.hazards, edges, window)
-    so_far = np.divide(
-        answered_within(asked.hazards, edges, elapsed), answers, out=np.ones_like(answers), where=answers > 0.0
-    )
-    so_far[elapsed >= window] = 1.0
-    q = np.minimum(asked.p / asked.keep, 1.0)
-    declines = np.maximum(answers - q, 0.0) / np.maximum(1.0 - q, 1e-9)
+    hours = answer_window((deadline - asked.asked_at) / HOUR, asked.distance_km)
+    so_far, declines = _answers(asked, now=now, edges=edges, window=hours)
     silent = 1.0 - so_far[:, None] * (accepts + (1.0 - accepts) * declines[:, None])
-    silent = np.maximum(silent, 1e-12)  # 0 where every answer was certain to be in by now
-    states = [asked.state[:, None] == state for state in State]
-    seen = np.select(states, [silent, accepts, 1.0 - accepts, accepts, accepts])
-    ahead = deadline > now
-    later = given_luck * (1.0 - so_far)[:, None] / silent * ahead
-    certain = np.ones_like(silent)
-    kept = np.broadcast_to(asked.keep[:, None], silent.shape) * ahead
-    chances = np.select(states, [later, kept, 0.0 * certain, certain, 0.0 * certain])
-    log_weight = np.log(np.maximum(seen, 1e-12)).sum(axis=0)
+    likelihood = _choose(asked.state, silent, accepts, 1.0 - accepts, accepts, accepts)
+    log_weight = np.log(np.maximum(likelihood, _LEAST)).sum(axis=0)
     weight = prior * np.exp(log_weight - log_weight.max())
-    weight = weight / weight.sum()
-    nobody = Outlook(units, sd, weight, certainly_none(units, len(weight)), 0.0)
-    return nobody.plus(chances) if len(asked) else nobody
+    in_time = (asked.answered_at - asked.asked_at <= HOUR * hours) & (deadline > now)
+    none = np.zeros_like(silent)
+    chances = _choose(
+        asked.state,
+        given_luck * (1.0 - so_far)[:, None] / np.maximum(silent, _LEAST),
+        none + (asked.keep * in_time)[:, None],
+        none,
+        none + 1.0,
+        none,
+    )
+    nobody = Outlook(units, sd, weight / weight.sum(), certainly_none(units, len(weight)), 0.0)
+    return nobody.plus(np.minimum(chances, 1.0))
+
+
+def _answers(asked: Asked, *, now: float, edges: Floats, window: Floats) -> tuple[Floats, Floats]:
+    """Return G (n,), the share of the helpful answers that are in, and d (n,), the declines; see the module."""
+    elapsed = np.clip((now - asked.asked_at) / HOUR, 0.0, window)
+    within = answered_within(asked.hazards, edges, window)
+    by_now = answered_within(asked.hazards, edges, elapsed)
+    so_far = np.where(elapsed < window, np.divide(by_now, within, out=np.ones_like(within), where=within > 0.0), 1.0)
+    q = np.minimum(asked.p / asked.keep, 1.0)
+    return so_far, np.maximum(within - q, 0.0) / np.maximum(1.0 - q, _LEAST)
+
+
+def _choose(state: Codes, *by_state: Floats) -> Floats:
+    """Return the rows (n, nodes) of the array that belongs to each donor's state, in the order of `State`."""
+    return np.select([state[:, None] == one for one in State], list(by_state))

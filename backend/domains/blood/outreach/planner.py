@@ -18,7 +18,7 @@ from backend.domains.blood.outreach.pace import PACE, next_allowed, radii, searc
 from backend.domains.blood.outreach.plans import TARGET, Decision, Need, Plan, Prospects, Reason, Score, Wave, nobody
 from backend.domains.blood.outreach.size import POOL_LIMIT
 from backend.domains.blood.outreach.timing import DONATION_HOURS, answer_window, worth_of_delay
-from backend.domains.blood.outreach.wave import Ranked, choose, level_to_reach
+from backend.domains.blood.outreach.wave import Choice, Ranked, choose, level_to_reach
 from backend.domains.blood.records import Floats, Ints
 
 LEAST_CHANCE: Final = 0.02
@@ -109,25 +109,13 @@ class _Search:
         if not len(rows):
             return self._nobody(Reason.NOBODY_LEFT, known, moment, pool)
         ranked = self._ranked(known, pool, rows, moment)
-        choice = choose(
-            known,
-            ranked,
-            radii=radii(moment.urgency, self._steps(moment, planned)),
-            level=level_to_reach(
-                ranked,
-                patience=PACE[moment.urgency].patience,
-                target=TARGET,
-                planned=known.probability if planned else 0.0,
-            ),
-            target=TARGET,
-        )
+        choice = self._choice(known, ranked, moment, planned)
         if not choice.donors:
             return self._nobody(Reason.AWAITING_ANSWERS, known, moment, pool, reachable=choice.reachable)
         chosen = np.flatnonzero(ranked.distance_km <= choice.radius_km)[: choice.donors]
         after = known.plus(ranked.now[chosen])
-        wave = _wave(pool, rows[chosen], after, moment, radius_km=choice.radius_km)
         decision = Decision(
-            wave=wave,
+            wave=_wave(pool, rows[chosen], after, moment, radius_km=choice.radius_km),
             reason=Reason.QUIET_HOURS if moment.postponed else None,
             look_again_at=moment.at if moment.postponed else moment.next_at,
             probability=known.probability,
@@ -165,6 +153,16 @@ class _Search:
             top_k=POOL_LIMIT,
         )
         return np.asarray(rows[best])
+
+    def _choice(self, known: Outlook, ranked: Ranked, moment: _Moment, planned: tuple[Wave, ...]) -> Choice:
+        level = level_to_reach(
+            ranked,
+            patience=PACE[moment.urgency].patience,
+            target=TARGET,
+            planned=known.probability if planned else 0.0,
+        )
+        reach = radii(moment.urgency, self._steps(moment, planned))
+        return choose(known, ranked, radii=reach, level=level, target=TARGET)
 
     def _ranked(self, known: Outlook, pool: Prospects, rows: Ints, moment: _Moment) -> Ranked:
         distance, deadline = pool.distance_km[rows], self.need.deadline

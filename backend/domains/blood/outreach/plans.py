@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from backend.domains.blood.outreach.pace import PACE
 from backend.domains.blood.records import Floats, Ints
 
 TARGET: Final = 0.95
@@ -36,7 +37,16 @@ class Need:
     usable_stock: int  # units that may be issued for it, those its own donors gave not counted
     urgency: int  # 1 routine … 4 critical, as stated
     deadline: float  # epoch seconds by which donations must have ended
-    request_sd: float  # of the luck that donors asked for it share, log-odds
+    request_sd: float  # in [0, 2], of the luck that donors asked for it share, log-odds
+
+    def __post_init__(self) -> None:
+        """Refuse a need that means nothing.
+
+        Raises:
+            ValueError: units below 1, a negative stock, an urgency that is none, or an sd outside [0, 2].
+        """
+        if self.units < 1 or self.usable_stock < 0 or self.urgency not in PACE or not 0.0 <= self.request_sd <= 2.0:
+            raise ValueError("units must be at least 1, stock at least 0, urgency 1 to 4 and request_sd inside [0, 2]")
 
     @property
     def wanted(self) -> int:

@@ -1,4 +1,4 @@
-"""How much time an alert leaves: for the way, for the donation, and so for the answer.
+"""What the models' scores become when time matters: how long an alert leaves for an answer, and what that is worth.
 
 The hazards are those of `response`: the chance of an answer in each bin of time after the ask, if none came before.
 """
@@ -19,6 +19,9 @@ DONATION_HOURS: Final = 0.75
 
 LEARNT_SHARE: Final = 0.5
 """Of the urgency's horizon: with less time than this the model has seen nearly no ask, and says what it says there."""
+
+LEAST_KEPT: Final = 0.05
+"""A donor who said yes is never written off for two models that disagree."""
 
 
 def answer_window(hours: Floats | float, distance_km: Floats) -> Floats:
@@ -53,3 +56,11 @@ def chance_in_time(
     learnt = learnt_hours(hours, urgency=urgency)
     before, after = answer_window(learnt, distance_km), answer_window(hours, distance_km)
     return p * worth_of_delay(hazards, edges, before=before, after=after)
+
+
+def chance_kept(p: Floats, accepts: Floats) -> Floats:
+    """Return P(donates in time | accepted) (n,) from the match and the availability model's scores of the same asks.
+
+    Both are calibrated, and a donation needs an acceptance, so it is their ratio; two models never agree exactly.
+    """
+    return np.clip(p / accepts, LEAST_KEPT, 1.0)

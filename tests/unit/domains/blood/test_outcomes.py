@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domains.blood.donor_schemas import PastAsk
-from backend.domains.blood.outcomes import CLOCK_SKEW, MOVES, STEPS, Ask, Event, Occurrence, Refusal, record
+from backend.domains.blood.outcomes import CLOCK_SKEW, MOVES, STEPS, Ask, AskEvent, Occurrence, Refusal, record
 
 START = datetime(2026, 3, 1, 10, tzinfo=UTC)
-OUTCOMES = [Event.DONATED, Event.DEFERRED, Event.NO_SHOW, Event.LATE_CANCEL, Event.REQUEST_CANCELLED]
+OUTCOMES = [AskEvent.DONATED, AskEvent.DEFERRED, AskEvent.NO_SHOW, AskEvent.LATE_CANCEL, AskEvent.REQUEST_CANCELLED]
 
 
 def happened(event: str, minutes: float = 0.0, **changes) -> Occurrence:
     values = {
-        "event": Event(event),
+        "event": AskEvent(event),
         "at": START + timedelta(minutes=minutes),
         "donor_id": 17,
         "request_id": 3,
@@ -119,12 +119,12 @@ def test_another_distance_of_the_same_ask_is_refused_and_none_is_no_other():
 
 
 def test_every_event_has_a_move_and_every_step_a_column():
-    assert set(MOVES) == set(Event)
+    assert set(MOVES) == set(AskEvent)
     assert {move.step for move in MOVES.values()} == set(STEPS)
     assert set(STEPS) < {field.name for field in fields(Ask)}
 
 
-EVENTS = st.lists(st.builds(happened, st.sampled_from(list(Event)), st.integers(-2, 8)), max_size=14).map(
+EVENTS = st.lists(st.builds(happened, st.sampled_from(list(AskEvent)), st.integers(-2, 8)), max_size=14).map(
     lambda more: [happened("asked"), *more]
 )
 

@@ -52,7 +52,8 @@ def alerts() -> list[StockAlert]:
 
 
 def rows() -> list[dict[str, object]]:
-    return [{column: getattr(alert, column) for column in StockAlert.__table__.c.keys()} for alert in alerts()]  # noqa: SIM118 - columns are not iterated as names
+    names = [column.name for column in StockAlert.__table__.c]
+    return [{name: getattr(alert, name) for name in names} for alert in alerts()]
 
 
 @pytest.fixture
@@ -175,6 +176,16 @@ def test_units_that_expire_unused_are_told_by_bank(service: Flask):
     assert set(found) == {first}
     assert (found[first].units, found[first].level, found[first].days_of_cover) == (4, "warning", None)
     assert (found[first].blood_group, found[first].component) == ("O+", "red_cells")
+
+
+def test_the_bank_is_told_whose_units_are_left_when_those_of_its_neighbour_are_used(service: Flask):
+    first, second = add_bank(), add_bank()
+    add_units(first, 3, days=3.0)
+    add_units(second, 7, days=6.0)
+    add_units(first, 9, days=20.0)
+    add_forecast(1.0)
+    review(service)
+    assert [(alert.bank_id, alert.units) for alert in alerts() if alert.kind == "expiry"] == [(second, 4)]
 
 
 def test_an_expiry_becomes_critical_and_is_closed_when_the_units_are_gone(service: Flask):

@@ -129,6 +129,15 @@ def test_days_of_cover_are_those_of_the_forecast_from_now_on(service: Flask):
     assert read().forecast_made_at == MIDNIGHT
 
 
+def test_only_the_latest_forecast_counts(service: Flask):
+    add_units(add_bank(), 4, days=50)
+    add_forecast(1.0)
+    add_forecast(9.0, days=40, made_at=MIDNIGHT - timedelta(days=1))
+    assert cover().days_of_cover == pytest.approx(4.0)
+    add_forecast(2.0, days=20, made_at=MIDNIGHT + timedelta(hours=1))
+    assert cover().days_of_cover == pytest.approx(2.0)
+
+
 def test_units_that_expire_before_they_are_needed_cover_nothing(service: Flask):
     bank = add_bank()
     add_units(bank, 100, product="platelets", days=4.0)

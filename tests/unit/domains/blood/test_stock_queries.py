@@ -45,11 +45,12 @@ def test_the_identical_group_comes_first_then_what_costs_others_least_then_the_n
 
 
 def test_platelets_of_the_own_group_come_before_others_that_are_as_good(blood_app: Flask):
-    bank = add_bank()
-    for group in ("AB+", "O+", "A+", "Oh"):
-        add_units(bank, blood_group=group, product="platelets", days=2)
-    first, *others = near(component="platelets")
-    assert first.blood_group == "A+"
+    here, there = add_bank(), add_bank(latitude=10.2)
+    add_units(there, blood_group="A+", product="platelets", days=2)
+    for group in ("AB+", "O+", "A-", "Oh"):
+        add_units(here, blood_group=group, product="platelets", days=2)
+    first, second, *others = near(component="platelets")
+    assert (first.blood_group, second.blood_group) == ("A+", "A-")
     assert {one.blood_group for one in others} == {"AB+", "O+"}
 
 

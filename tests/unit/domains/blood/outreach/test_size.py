@@ -46,15 +46,6 @@ def test_the_plan_is_the_shortest_prefix_that_reaches_the_target(p: list[float],
     assert 0.0 <= plan.probability <= 1.0
 
 
-@given(p=probabilities.filter(len), units=st.integers(1, 4), sd=st.floats(0.1, 2.0))
-def test_shared_luck_leaves_each_donors_own_probability_alone(p: list[float], units: int, sd: float) -> None:
-    given_luck, weight = by_luck(np.array(p), sd)
-    assert given_luck.shape == (len(p), NODES)
-    assert given_luck @ weight == pytest.approx(np.array(p), abs=1e-7)
-    assert donors_to_ask(np.array(p[:1]), 1, request_sd=sd).probability == pytest.approx(p[0], abs=1e-7)
-    assert 0.0 <= donors_to_ask(np.array(p), units, request_sd=sd).probability <= 1.0
-
-
 @pytest.mark.parametrize("units", [1, 2, 4])
 def test_the_more_luck_donors_share_the_more_must_be_asked(units: int) -> None:
     asked = [donors_to_ask(np.full(1500, 0.1), units, request_sd=sd).donors for sd in (0.0, 0.3, 0.6, 0.9, 1.2)]
