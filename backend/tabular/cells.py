@@ -71,6 +71,15 @@ def _number_of_text(text: str) -> float:
 
 def numbers_of_texts(texts: "pa.Array") -> tuple[Values, Mask]:
     """Return a column of texts (m,) as numbers, and which of them are neither numbers nor missing."""
+    try:
+        plain = pc.cast(pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts), pa.float64())
+    except pa.ArrowInvalid:
+        return _numbers_of_odd_texts(texts)
+    numbers, finite = matrix([plain], len(texts))
+    return (numbers[:, 0], np.zeros(len(texts), np.bool_)) if finite else _numbers_of_odd_texts(texts)
+
+
+def _numbers_of_odd_texts(texts: "pa.Array") -> tuple[Values, Mask]:
     texts = pc.utf8_trim_whitespace(texts)
     lower = pc.ascii_lower(texts)
     missing = pc.or_kleene(pc.is_null(texts), pc.is_in(lower, value_set=pa.array(MISSING, texts.type)))

@@ -25,6 +25,9 @@ BAD_QUOTES = (
 )
 BARE_RETURN = "has a carriage return that is not followed by a line feed, in a cell without quotes"
 
+_BEFORE_OPENING = np.isin(np.arange(256), [COMMA, NEWLINE, QUOTE])
+_AFTER_CLOSING = np.isin(np.arange(256), [COMMA, NEWLINE, QUOTE, RETURN])
+
 Positions = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -124,48 +127,55 @@ def _quoted_lines(data: Bytes, starts: Positions, ends: Positions, *, rest: int 
 
     A line with an odd number of quotes opens a cell that the next such line closes. Nothing else needs a loop.
     """
-    count, wrong_outside, wrong_inside = _quotes_by_line(data, starts, ends)
+    count, bad, wrong_inside = _quotes_by_line(data, starts, ends)
     n = len(starts)
-    begins, closes, bad = np.ones(n, np.bool_), np.ones(n, np.bool_), wrong_outside
-    wrong_until = np.cumsum(wrong_inside).tolist()
-    odd = np.flatnonzero(count & 1).tolist()
+    odd = np.flatnonzero(count & 1)
+    wrong_until = np.cumsum(wrong_inside)[odd].tolist()
+    begin, end, broken = starts[odd].tolist(), ends[odd].tolist(), bad[odd].tolist()
+    joined: list[int] = []  # places in `odd`, each of an opening line whose closing line is the next
+    alone: list[int] = []
     k, open_from = 0, n
-    while k < len(odd):
-        line = odd[k]
-        k += 1
-        if bad[line]:
+    while k < len(begin):
+        if k + 1 < len(begin):
+            closes = not broken[k] and wrong_until[k + 1] == wrong_until[k] and end[k + 1] - begin[k] <= MAX_RECORD
+            (joined if closes else alone).append(k)
+            k += 2 if closes else 1
             continue
-        if k < len(odd):
-            close = odd[k]
-            if wrong_until[close] == wrong_until[line] and ends[close] - starts[line] <= MAX_RECORD:
-                begins[line + 1 : close + 1] = closes[line:close] = bad[line + 1 : close + 1] = False
-                k += 1
-                continue
-        elif rest is not None and rest - starts[line] <= MAX_RECORD:
-            open_from = line
-            break
-        bad[line] = True
-    begins[open_from:] = closes[open_from:] = bad[open_from:] = False
-    return _Lines(begins, closes, bad, open_from)
+        if not broken[k] and rest is not None and rest - begin[k] <= MAX_RECORD:
+            open_from = int(odd[k])
+        else:
+            alone.append(k)
+        break
+    bad[odd[alone]] = True
+    change = np.zeros(n + 1, np.int8)
+    change[odd[joined] + 1] += 1
+    change[odd[[k + 1 for k in joined]] + 1] -= 1
+    follows = np.cumsum(change, dtype=np.int8).view(np.bool_)  # the lines that go on with the record of the one before
+    here = np.arange(n) < open_from
+    return _Lines(here & ~follows[:n], here & ~follows[1:], here & bad & ~follows[:n], open_from)
 
 
 def _quotes_by_line(data: Bytes, starts: Positions, ends: Positions) -> tuple[Positions, Mask, Mask]:
     """Return how many quotes each line (n,) has, and whether they are wrong if it begins outside or inside a cell.
 
     A quote opens a cell at its first byte, closes it at its last, or is one of a pair within (RFC 4180, 2.5 to 2.7).
+    The second mask is only worked out if a cell may go over a line end, which takes an odd number of quotes in a line.
     """
     quotes = positions(data, QUOTE)
     until = np.searchsorted(quotes, ends)
     count = np.diff(until, prepend=0)
-    even = (np.arange(len(quotes)) - np.repeat(until - count, count)) & 1 == 0
-    before = np.where(quotes > 0, data[quotes - 1], NEWLINE)
-    after = data[quotes + 1]  # there is one: the text ends with a line feed here
-    no_opening = ~((before == COMMA) | (before == NEWLINE) | (before == QUOTE))
-    no_closing = ~((after == COMMA) | (after == NEWLINE) | (after == RETURN) | (after == QUOTE))
-    line = np.repeat(np.arange(len(starts)), count)
-    outside = line[np.where(even, no_opening, no_closing)]
-    inside = line[np.where(even, no_closing, no_opening)]
-    return count, np.bincount(outside, minlength=len(starts)) > 0, np.bincount(inside, minlength=len(starts)) > 0
+    second = np.zeros(len(quotes), np.bool_)  # and fourth, and so on in its line
+    second[1::2] = True
+    crossing = np.any(count & 1)
+    if crossing:
+        second ^= np.repeat((until - count) & 1 == 1, count)
+    opens = _BEFORE_OPENING[data[quotes - 1]]  # before the first byte of a text comes its last, a line feed as well
+    closes = _AFTER_CLOSING[data[quotes + 1]]
+    outside, inside = np.zeros(len(starts), np.bool_), np.zeros(len(starts), np.bool_)
+    outside[np.searchsorted(ends, quotes[~np.where(second, closes, opens)], side="right")] = True
+    if crossing:
+        inside[np.searchsorted(ends, quotes[~np.where(second, opens, closes)], side="right")] = True
+    return count, outside, inside
 
 
 def _with_bare_return(data: Bytes, starts: Positions, ends: Positions, bad: dict[int, str]) -> list[int]:

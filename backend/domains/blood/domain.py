@@ -19,6 +19,8 @@ from backend.domains.blood.match_jobs import MODELS, POOL, check_match, match_do
 from backend.domains.blood.outcome_command import IMPORTER as OUTCOMES
 from backend.domains.blood.outcome_command import record_outcomes
 from backend.domains.blood.outcome_schemas import AsksPage, AsksQuery, OutcomesRequest, OutcomesResult
+from backend.domains.blood.outreach_jobs import check_plan, plan_outreach
+from backend.domains.blood.outreach_schemas import PlanRequest, PlanResult
 from backend.domains.blood.reliability_jobs import check_rescore, rescore_reliability
 from backend.domains.blood.resources import RESOURCES
 from backend.domains.blood.schemas import (
@@ -86,6 +88,19 @@ DOMAIN = Domain(
             queue="interactive",
             timeout=30,
             retries=2,
+        ),
+        JobKind(
+            name="blood.plan_outreach",
+            path="/requests/<int:request_id>/plan",
+            summary="Plan whom to ask for a blood request, and when",
+            request=PlanRequest,
+            result=PlanResult,
+            run=plan_outreach,
+            checks=(check_plan,),
+            queue="interactive",
+            timeout=60,
+            retries=5,
+            retry_on=(Unavailable, IntegrityError),  # another plan took a donor at the same moment
         ),
         JobKind(
             name="blood.rescore_reliability",

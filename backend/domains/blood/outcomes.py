@@ -153,7 +153,7 @@ def _contradiction(ask: Ask, occurrence: Occurrence) -> Refusal | None:
     if move.accepted and ask.answer is None:
         return Refusal("event", f"{_who(o)} has no answer on record: record 'accepted' first")
     if move.accepted and ask.answer != AskEvent.ACCEPTED:
-        return Refusal("event", f"{_who(o)} has {ask.answer!r} on record: only an accepted ask has an outcome")
+        return Refusal("event", f"{_who(o)} has {ask.answer!r} on record: '{o.event}' follows 'accepted' only")
     if move.absent and ask.arrived_at is not None:
         return Refusal("event", f"{_who(o)} has 'arrived' on record, which rules out '{o.event}'")
     if o.event is AskEvent.ARRIVED and ask.outcome is not None and MOVES[AskEvent(ask.outcome)].absent:

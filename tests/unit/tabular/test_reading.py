@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,3 +68,9 @@ def test_a_file_that_was_cut_off_since_is_told(file_of):
     path.write_text("a\n1\n")
     with pytest.raises(BadFile, match=r"rows\.csv ends before part 0"):
         list(read_part(path, layout, layout.parts[0], columns=["a"]))
+
+
+def test_pyarrow_is_imported_when_a_file_is_read_and_not_before():
+    program = "import sys; from backend.tabular import columns, formats, layout, reading, writing; print('pyarrow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

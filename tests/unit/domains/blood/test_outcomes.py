@@ -58,7 +58,7 @@ def test_receipts_may_be_missing_or_entered_after_the_answer():
         ([], "accepted", "event", "donor 17 was never asked for request 3: record 'asked' first"),
         (["asked"], "donated", "event", "has no answer on record: record 'accepted' first"),
         (["asked"], "arrived", "event", "has no answer on record: record 'accepted' first"),
-        (["asked", "declined"], "no_show", "event", "'declined' on record: only an accepted ask has an outcome"),
+        (["asked", "declined"], "no_show", "event", "'declined' on record: 'no_show' follows 'accepted' only"),
         (["asked", "declined"], "accepted", "event", "has 'declined' on record already, at 2026-03-01 10:01:00+0000"),
         (["asked", "accepted"], "declined", "event", "record 'late_cancel' if the donor withdrew"),
         (["asked", "accepted"], "accepted", "at", "has 'accepted' on record already, at 2026-03-01 10:01:00+0000"),
