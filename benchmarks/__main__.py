@@ -1,4 +1,4 @@
-"""Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring] [batches]`.
+"""Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring] [batches] [outreach]`.
 
 A run of all parts writes `benchmarks/RESULTS.md`; a run of some only prints.
 """
@@ -15,6 +15,7 @@ from benchmarks.batches import measure_batches
 from benchmarks.jobs import measure_jobs
 from benchmarks.match import YEARS, measure_match
 from benchmarks.models import measure_models
+from benchmarks.outreach import measure_outreach
 from benchmarks.report import Table, machine, page
 from benchmarks.rescoring import measure_rescoring
 
@@ -24,7 +25,9 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="match, jobs, models, rescoring or batches; all without any")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="match, jobs, models, rescoring, batches or outreach; all without any"
+    )
     parser.add_argument("--largest", type=int, default=max(YEARS), metavar="N", help="donors at which matching stops")
     options = parser.parse_args()
     parts: dict[str, Callable[[], list[Table]]] = {
@@ -33,6 +36,7 @@ def main() -> None:
         "models": measure_models,
         "rescoring": measure_rescoring,
         "batches": measure_batches,
+        "outreach": measure_outreach,
     }
     unknown = set(options.parts) - set(parts)
     if unknown:

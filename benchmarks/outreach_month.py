@@ -28,14 +28,18 @@ from backend.domains.blood.simulate.world import Life, joined
 
 DAYS = 30
 LAST_DAYS = 7  # after the last request, so that each reaches its deadline
+HISTORY_HOURS = 3.0  # the donors' records are indexed as often as this; who may be asked is always up to date
 WIDEST_KM = max(RADIUS_KM.values())
 
 
 class Policy(Protocol):
-    """Chooses whom to ask."""
+    """Chooses whom to ask for a request (row) at `month.now`; asks by `month.ask`."""
 
-    def look(self, month: "Month", request: int) -> None:
-        """Ask for a request at `month.now`: when it may first alert, and when an accepted donor dropped out."""
+    def look(self, month: "Month", row: int) -> None:
+        """Decide when donors may first be alerted, and whenever the policy wanted to look again."""
+
+    def dropped_out(self, month: "Month", row: int) -> None:
+        """Decide after a donor who had accepted was deferred, cancelled or did not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,9 @@ class Month:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
         self._history: tuple[float, History] | None = None
+        self._index_donors()
+        opens, closes = self.index.eligible[Component.RED_CELLS]
+        self.eligible = self.index.rows[self.index.consented & (opens <= self.now) & (self.now < closes)]
 
     def play(self, policy: Policy) -> None:
         """Let the month pass."""
@@ -89,6 +96,15 @@ class Month:
         while self._events:
             self.now, _, event = heapq.heappop(self._events)
             event()
+
+    def alerts(self) -> Ints:
+        """Return how many donors were alerted for each request."""
+        return np.array([sum(len(batch.record) for batch in batches) for batches in self.batches])
+
+    def asked(self) -> Ints:
+        """Return how often each donor who could give at the start of the month was alerted."""
+        donors = [batch.record.donor for batches in self.batches for batch in batches]
+        return np.bincount(np.concatenate(donors), minlength=len(self.life.donors))[self.eligible]
 
     def at(self, moment: float, event: Callable[[], None]) -> None:
         """Let something happen at a moment; what falls on the same moment happens in the order given."""
@@ -120,8 +136,8 @@ class Month:
         return replace(found, rows=found.rows[free], distance_km=found.distance_km[free])
 
     def history(self) -> History:
-        """Return what is on record, at most an hour old."""
-        if self._history is None or self._history[0] < self.now - HOUR:
+        """Return what is on record, at most `HISTORY_HOURS` old."""
+        if self._history is None or self._history[0] < self.now - HISTORY_HOURS * HOUR:
             donations, contacts = joined(Donations, self.life.donations), joined(Contacts, self.life.contacts)
             self._history = self.now, History.build(donors=self.life.donors, donations=donations, contacts=contacts)
         return self._history[1]
@@ -156,7 +172,7 @@ class Month:
         m, never = len(donor), np.full(len(donor), np.nan)
         record = Contacts(
             donor=donor,
-            request=np.full(m, len(life.contacts) + 10_000_000 + row),
+            request=self.requests.id[np.full(m, row)],
             asked_at=np.full(m, self.now),
             distance_km=distance.astype(np.float32),
             answer=np.full(m, Answer.NONE, dtype=np.int8),
@@ -213,6 +229,9 @@ class Month:
     def _day(self, day: int) -> None:
         self.life.rng = np.random.default_rng([self.seed, 3, day])
         self.life.camps(self.now, DAY)
+        self._index_donors()
+
+    def _index_donors(self) -> None:
         donations, deferred = joined(Donations, self.life.donations), self.life.diary.deferred_until
         past = donations.at < self.now
         given = Donations(donations.donor[past], donations.at[past], donations.component[past])

@@ -1,5 +1,8 @@
 """Ways of choosing whom to ask for a request, on what the service has on record."""
 
+from collections import defaultdict
+from dataclasses import dataclass
+
 import numpy as np
 
 from backend.domains.blood.features import Asks, availability_features, match_features, response_features
@@ -10,13 +13,15 @@ from backend.domains.blood.outreach.planner import LEAST_CHANCE, decide
 from backend.domains.blood.outreach.plans import Need, Prospects
 from backend.domains.blood.outreach.size import donors_to_ask
 from backend.domains.blood.outreach.timing import chance_in_time, chance_kept, learnt_hours
-from backend.domains.blood.records import Answer, Component, Floats, Outcome, Rows
-from backend.domains.blood.response import predict_hazards
+from backend.domains.blood.records import Answer, Component, Floats, Ints, Outcome, Rows
+from backend.domains.blood.response import EDGES_HOURS, MODEL, predict_hazards
 from backend.domains.blood.rules import substitution_costs
 from backend.inference.client import ModelClient
 from benchmarks.outreach_month import Batch, Month
 
 AVAILABILITY, MATCH = "donor_availability", "donor_seeker_match"
+HAZARDS = MODEL
+EDGES = np.array(EDGES_HOURS)
 
 
 class Everyone:
@@ -54,78 +59,95 @@ class Some:
         """Ask nobody else."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Donors as one look scored them (n,)."""
+
+    rows: Rows
+    distance_km: Floats
+    p: Floats
+    hazards: Floats
+
+    def of(self, donor: Ints) -> "Scored":
+        """Return those of `donor` (m,), in that order."""
+        order = np.argsort(self.rows)
+        place = order[np.searchsorted(self.rows, donor, sorter=order)]
+        return Scored(self.rows[place], self.distance_km[place], self.p[place], self.hazards[place])
+
+
 class Planner:
     """The planner of `backend.domains.blood.outreach`, with the committed models."""
 
     def __init__(self, models: ModelClient, *, request_sd: float) -> None:
         self.models, self.request_sd = models, request_sd
-        self.known: dict[int, list[tuple[Floats, Floats, Floats]]] = {}
-        self.stopped_at: dict[int, float] = {}
-        self.next_look: dict[int, float] = {}
+        self.first_reachable: dict[int, float] = {}
+        self._expected: dict[int, list[tuple[Scored, Floats]]] = defaultdict(list)
+        self._next_look: dict[int, float] = {}
 
-    def dropped_out(self, month: Month, row: int) -> None:
-        """Plan again."""
-        self._decide(month, row)
+    @staticmethod
+    def shared_sd(models: ModelClient) -> float:
+        """Return the sd of what donors asked together share: the luck of the request, and of the time of year."""
+        learnt = models.manifest(MATCH).parameters
+        return float(np.hypot(learnt["request_sd"], learnt["period_sd"]))
 
     def look(self, month: Month, row: int) -> None:
         """Plan, unless a later look replaced this one."""
-        if self.next_look.get(row, month.now) == month.now:
-            self._decide(month, row)
+        if self._next_look.get(row, month.now) == month.now:
+            self.dropped_out(month, row)
 
-    def _decide(self, month: Month, row: int) -> None:
+    def dropped_out(self, month: Month, row: int) -> None:
+        """Plan now."""
         units, urgency, deadline = month.need(row)
-        need = Need(units=units, usable_stock=0, urgency=urgency, deadline=deadline, request_sd=self.request_sd)
-        self.edges = predict_hazards(self.models, np.zeros((0, 16)))[1] if not hasattr(self, "edges") else self.edges
-        self.scored: tuple[Rows, Floats, Floats, Floats] | None = None
+        scored: dict[float, Scored] = {}
+
+        def score(radius_km: float, at: float) -> Prospects:
+            scored[at], prospects = self._score(month, row, radius_km, at)
+            return prospects
+
         decision = decide(
-            need,
+            Need(units=units, usable_stock=0, urgency=urgency, deadline=deadline, request_sd=self.request_sd),
             self._asked(month, row),
             now=month.now,
-            edges=self.edges,
-            score=lambda radius_km, at: self._score(month, row, radius_km, at),
+            edges=EDGES,
+            score=score,
         )
-        self.stopped_at[row] = decision.probability
-        if decision.wave is not None and decision.wave.at <= month.now and self.scored is not None:
-            rows, distance, p, hazards = self.scored
-            place = np.array([np.flatnonzero(rows == donor)[0] for donor in decision.wave.donor])
-            rows, distance, p, hazards = rows[place], distance[place], p[place], hazards[place]
-            self.known.setdefault(row, []).append((p, self._keep(month, row, rows, distance), hazards))
-            month.ask(row, rows, distance)
-            self.stopped_at[row] = decision.wave.probability
+        self.first_reachable.setdefault(row, decision.reachable)
+        wave = decision.wave
+        if wave is not None and wave.at == month.now:
+            chosen = scored[wave.at].of(wave.donor)
+            self._expected[row].append((chosen, self._keep(month, row, chosen)))
+            month.ask(row, chosen.rows, chosen.distance_km)
         if decision.look_again_at is not None:
-            self.next_look[row] = decision.look_again_at
+            self._next_look[row] = decision.look_again_at
             month.look_at(decision.look_again_at, row)
 
-    def _score(self, month: Month, row: int, radius_km: float, at: float) -> Prospects:
+    def _score(self, month: Month, row: int, radius_km: float, at: float) -> tuple[Scored, Prospects]:
         _, urgency, deadline = month.need(row)
         found = month.candidates(row, radius_km=radius_km, at=at, cool_down=True)
         hours = (deadline - at) / HOUR
-        asks = self._asks(month, row, found.rows, found.distance_km, at)
-        features = match_features(month.history(), asks)
+        features = match_features(month.history(), self._asks(month, row, found.rows, found.distance_km, at))
         p = self.models.predict(MATCH, features.values)
-        kept = np.flatnonzero(p >= LEAST_CHANCE)
-        rows, distance = found.rows[kept], found.distance_km[kept]
+        worthy = np.flatnonzero(p >= LEAST_CHANCE)
+        rows, distance = found.rows[worthy], found.distance_km[worthy]
         asks = self._asks(month, row, rows, distance, at)
-        hazards, edges = predict_hazards(self.models, response_features(month.history(), asks).values)
-        p = chance_in_time(p[kept], hazards=hazards, edges=edges, hours=hours, distance_km=distance, urgency=urgency)
-        self.scored = rows, distance, p, hazards
+        hazards, _ = predict_hazards(self.models, response_features(month.history(), asks).values)
+        p = chance_in_time(p[worthy], hazards=hazards, edges=EDGES, hours=hours, distance_km=distance, urgency=urgency)
         costs = substitution_costs(int(month.requests.blood_group[row]), Component(int(month.requests.component[row])))
-        return Prospects(
+        return Scored(rows, distance, p, hazards), Prospects(
             donor=rows.astype(np.int64),
             p=p,
             hazards=hazards,
             distance_km=distance,
             scarcity=costs[month.life.donors.blood_group[rows]],
-            recent_asks=features.column("asks_last_30d")[kept].astype(np.int64),
+            recent_asks=features.column("asks_last_30d")[worthy].astype(np.int64),
             resting_asks=np.empty(0, dtype=np.int64),
         )
 
-    def _keep(self, month: Month, row: int, rows: Rows, distance: Floats) -> Floats:
-        """Return P(donates in time | accepted): the model of the whole over the model of the first step."""
-        asks = self._asks(month, row, rows, distance, month.now)
+    def _keep(self, month: Month, row: int, chosen: Scored) -> Floats:
+        """Return P(donates in time | accepted)."""
+        asks = self._asks(month, row, chosen.rows, chosen.distance_km, month.now)
         p = self.models.predict(MATCH, match_features(month.history(), asks).values)
-        accepts = self.models.predict(AVAILABILITY, availability_features(month.history(), asks).values)
-        return chance_kept(p, accepts)
+        return chance_kept(p, self.models.predict(AVAILABILITY, availability_features(month.history(), asks).values))
 
     def _asks(self, month: Month, row: int, rows: Rows, distance: Floats, at: float) -> Asks:
         units, urgency, deadline = month.need(row)
@@ -142,18 +164,16 @@ class Planner:
         )
 
     def _asked(self, month: Month, row: int) -> Asked:
-        batches = month.batches[row]
-        known = self.known.get(row, [])
-        bins = len(self.edges) - 1
+        records, expected = [batch.record for batch in month.batches[row]], self._expected[row]
         return Asked(
-            donor=np.concatenate([np.empty(0, dtype=np.int64), *(batch.record.donor for batch in batches)]),
-            asked_at=np.concatenate([np.empty(0), *(batch.record.asked_at for batch in batches)]),
-            p=np.concatenate([np.empty(0), *(p for p, _, _ in known)]),
-            keep=np.concatenate([np.empty(0), *(keep for _, keep, _ in known)]),
-            hazards=np.concatenate([np.empty((0, bins)), *(hazards for _, _, hazards in known)]),
-            distance_km=np.concatenate([np.empty(0), *(batch.record.distance_km for batch in batches)]),
-            state=np.concatenate([np.empty(0, dtype=np.int8), *(_states(batch, month.now) for batch in batches)]),
-            answered_at=np.concatenate([np.empty(0), *(batch.record.answered_at for batch in batches)]),
+            donor=np.concatenate([np.empty(0, dtype=np.int64), *(record.donor for record in records)]),
+            asked_at=np.concatenate([np.empty(0), *(record.asked_at for record in records)]),
+            p=np.concatenate([np.empty(0), *(scored.p for scored, _ in expected)]),
+            keep=np.concatenate([np.empty(0), *(keep for _, keep in expected)]),
+            hazards=np.concatenate([np.empty((0, len(EDGES) - 1)), *(scored.hazards for scored, _ in expected)]),
+            distance_km=np.concatenate([np.empty(0), *(scored.distance_km for scored, _ in expected)]),
+            state=np.concatenate([np.empty(0, dtype=np.int8), *(_states(b, month.now) for b in month.batches[row])]),
+            answered_at=np.concatenate([np.empty(0), *(record.answered_at for record in records)]),
         )
 
 

@@ -62,7 +62,7 @@ def lay_out(path: Path, format_: Format, *, progress: Progress, part_bytes: int 
     else:
         columns, start = _beginning(path, format_)
         size, parts = path.stat().st_size, []
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             stretches = scan(file, start, size, quoted=format_ is Format.CSV)
             for part in _parts(stretches, start=start, size=size, part_bytes=part_bytes):
                 parts.append(part)
@@ -108,7 +108,7 @@ def check_columns(names: Sequence[str]) -> tuple[str, ...]:
 
 def _beginning(path: Path, format_: Format) -> tuple[tuple[str, ...], int]:
     """Return the columns of a file of text, and at which byte its rows begin."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         start = len(BOM) if file.read(len(BOM)) == BOM else 0
         first = next(scan(file, start, path.stat().st_size, quoted=format_ is Format.CSV), None)
     if first is None:

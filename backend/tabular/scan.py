@@ -7,6 +7,7 @@ So what a record is depends on the text alone, and not on the stretch of it that
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from typing import BinaryIO
 
 import numpy as np
@@ -44,39 +45,37 @@ class Stretch:
     bad: dict[int, str]  # why a record cannot be read, by its index
 
 
-def scan(file: BinaryIO, start: int, stop: int, *, quoted: bool, window: int = WINDOW) -> Iterator[Stretch]:
+def scan(file: BinaryIO | FileIO, start: int, stop: int, *, quoted: bool, window: int = WINDOW) -> Iterator[Stretch]:
     """Yield the records between two bytes of a file, window by window; `start` is the start of a record.
 
-    The last line need not end with a line feed. At most a window and a record are in memory.
+    The last line need not end with a line feed. At most a window, or a record if that is longer, is in memory.
     """
-    file.seek(start)
-    text, offset = b"", start
-    while True:
-        more = file.read(min(window, stop - offset - len(text)))
-        text = text + more if text else more
-        last = not more
-        if last and text and not text.endswith(b"\n"):
+    offset, size = start, window
+    while offset < stop:
+        file.seek(offset)
+        text = file.read(min(size, stop - offset))
+        if not text:
+            return
+        last = offset + len(text) >= stop
+        if last and not text.endswith(b"\n"):
             text += b"\n"
         if not last and len(text) > MAX_RECORD and b"\n" not in text:
-            length = len(text) + _rest_of_line(file, stop - offset - len(text), window)
-            yield Stretch(text, offset, np.zeros(1, np.int64), np.array([length]), {0: TOO_LONG})
-            text, offset = b"", offset + length
-            continue
-        records, used = _cut(text, offset, quoted=quoted, last=last)
-        if len(records.starts):
-            yield records
-        if last:
-            return
-        text, offset = text[used:], offset + used
+            used = len(text) + _rest_of_line(file, stop - offset - len(text), window)
+            yield Stretch(text, offset, np.zeros(1, np.int64), np.array([used]), {0: TOO_LONG})
+        else:
+            records, used = _cut(text, offset, quoted=quoted, last=last)
+            if len(records.starts):
+                yield records
+        offset += used
+        size = window if used else 2 * size  # what is unfinished is read again, with more of what follows
 
 
-def _rest_of_line(file: BinaryIO, limit: int, window: int) -> int:
-    """Read on behind the next line feed, or `limit` bytes; return how many bytes that was."""
+def _rest_of_line(file: BinaryIO | FileIO, limit: int, window: int) -> int:
+    """Return how many bytes there are to the next line feed, and with it, or `limit`."""
     passed = 0
     while more := file.read(min(window, limit - passed)):
         found = more.find(b"\n")
         if found >= 0:
-            file.seek(found + 1 - len(more), 1)
             return passed + found + 1
         passed += len(more)
     return passed

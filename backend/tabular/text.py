@@ -39,7 +39,7 @@ def pieces(path: Path, part: Part, *, quoted: bool) -> Iterator[Piece]:
     if path.stat().st_size < part.stop:
         raise BadFile(f"{path.name} ends before part {part.number}: it was cut off after it was laid out")
     row = part.first_row
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         for records in scan(file, part.start, part.stop, quoted=quoted):
             n = len(records.starts)
             for start in range(0, n, BLOCK_ROWS):

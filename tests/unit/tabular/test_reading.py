@@ -71,6 +71,7 @@ def test_a_file_that_was_cut_off_since_is_told(file_of):
 
 
 def test_pyarrow_is_imported_when_a_file_is_read_and_not_before():
-    program = "import sys; from backend.tabular import columns, formats, layout, reading, writing; print('pyarrow' in sys.modules)"
+    modules = "columns, formats, layout, reading, writing"
+    program = f"import sys; from backend.tabular import {modules}; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -106,3 +106,9 @@ def test_positions_are_those_of_the_byte(data: bytes, size: int):
     with patch.object(module, "SLICE", size):
         found = module.positions(np.frombuffer(data, np.uint8), 10).tolist()
     assert found == [index for index, byte in enumerate(data) if byte == 10]
+
+
+def test_a_file_that_ends_before_it_should_gives_what_there_is():
+    text = b"1\n22\n33"
+    (stretch,) = scan(io.BytesIO(text), 0, 1000, quoted=True, window=100)
+    assert (stretch.starts.tolist(), stretch.ends.tolist()) == ([0, 2], [2, 5])
