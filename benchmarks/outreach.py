@@ -22,14 +22,14 @@ SEEDS = (21, 22, 23)
 
 NOTES = (
     (
-        f"Simulated donors: {DONORS:,} in Kerala with two years of history, then {DAYS} days of requests; the median of "
-        f"{len(SEEDS)} worlds, and their range. All ways get the same people, requests, traits and luck: a donor "
+        f"Simulated donors: {DONORS:,} in Kerala with two years of history, then {DAYS} days of requests; the median "
+        f"of {len(SEEDS)} worlds, and their range. All ways get the same people, requests, traits and luck: a donor "
         "draws the same numbers for the same request whoever asks. The models were trained on another world."
     ),
     (
-        "All ways keep eligibility, consent and quiet hours (nobody between 22 and 7 h unless the request is critical), "
-        "and leave out donors promised to another request. Cool-down (one alert that is not critical in 7 days, three "
-        "in 30) holds for all but the way that says so. No way knows the donors' hidden traits."
+        "All ways keep eligibility, consent and quiet hours (nobody between 22 and 7 h unless the request is "
+        "critical), and leave out donors promised to another request. Cool-down (one alert that is not critical in 7 "
+        "days, three in 30) holds for all but the way that says so. No way knows the donors' hidden traits."
     ),
     (
         "Everyone: all eligible within 15, 25, 35 or 50 km by urgency, at once. Nearest, random: within the same "

@@ -82,7 +82,8 @@ def import_file(request: ImportRequest, context: JobContext) -> ImportResult | P
             )
             for part in layout.parts
         ]
-        return Parts(IMPORT_PART, requests, {"rows": layout.rows})
+        # In the order of the file: a row may refer to one before it, as an answer does to its ask.
+        return Parts(IMPORT_PART, requests, {"rows": layout.rows}, at_once=1)
     results = [PartResult.model_validate(result) for result in context.part_results()]
     changes = sum((Counter(result.changes) for result in results), Counter[str]())
     files = gather(context, results, format_=request.upload.format, result=None)

@@ -64,6 +64,7 @@ def split(claim: Claim, parts: Parts) -> None:
             state=JobState.WAITING,
             checkpoint=parts.checkpoint,
             max_attempts=claim.max_attempts + 1,
+            parts_at_once=parts.at_once,
         )
         store_parts(session, claim.job_id, parts)
 

@@ -23,7 +23,7 @@ from backend.jobs.states import FINAL, JobState
 from backend.jobs.tables import JOB
 
 AT_ONCE = 4
-"""Parts of one job that are released at a time: enough for as many workers, and no long wait for others."""
+"""Parts of one job that are released at a time: enough for as many workers, and no long wait for other jobs."""
 
 _NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
 _UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
@@ -36,6 +36,7 @@ class Parts:
     kind: JobKind
     requests: Sequence[BaseModel]
     checkpoint: dict[str, Any]
+    at_once: int = AT_ONCE  # 1: one after the other
 
 
 def store_parts(session: Session, parent_id: UUID, parts: Parts) -> None:
@@ -87,7 +88,7 @@ def advance(parent_id: UUID) -> None:
             _set(session, parent_id, state=JobState.QUEUED, available_at=now, rung_at=now)
             released = [parent]
         else:
-            released = _release(session, parent_id, parts, now)
+            released = _release(session, parent, parts, now)
     for job in released:
         current_doorbell().ring(job.kind, job.queue, job.id)
 
@@ -102,16 +103,16 @@ def _parts_of(parent_id: UUID) -> Any:  # noqa: ANN401 - a select of five column
     return select(*columns).where(JOB.c.parent_id == parent_id).order_by(JOB.c.part)
 
 
-def _release(session: Session, parent_id: UUID, parts: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
+def _release(session: Session, parent: Row[Any], parts: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
     """Release as many parts as have ended, and show on the parent how many those are."""
     unfinished = [part for part in parts if part.state not in FINAL]
     held = [part for part in unfinished if part.state == JobState.QUEUED and part.available_at == _NOT_YET]
-    released = held[: max(AT_ONCE - (len(unfinished) - len(held)), 0)]
+    released = held[: max(parent.parts_at_once - (len(unfinished) - len(held)), 0)]
     if released:
         ids = [part.id for part in released]
         session.execute(update(JOB).where(JOB.c.id.in_(ids)).values(available_at=now, rung_at=now))
     done = len(parts) - len(unfinished)
-    _set(session, parent_id, progress=done / len(parts), progress_note=f"{done:,} of {len(parts):,} parts done")
+    _set(session, parent.id, progress=done / len(parts), progress_note=f"{done:,} of {len(parts):,} parts done")
     return released
 
 

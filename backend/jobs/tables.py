@@ -44,6 +44,7 @@ class Job(Table):
     # No foreign key: SQLite cannot add one to a table that others refer to.
     parent_id: Mapped[UUID | None] = mapped_column(Uuid)  # the job that this one is a part of
     part: Mapped[int | None] = mapped_column(Integer)  # its place among the parts, from 0
+    parts_at_once: Mapped[int | None] = mapped_column(Integer)  # of a job with parts: how many are released at a time
 
 
 # Claims and the reconciler look only at queued and running rows: partial indexes stay small however long the history.

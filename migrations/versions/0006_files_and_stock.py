@@ -112,6 +112,7 @@ def upgrade() -> None:
 
     op.add_column("job", sa.Column("parent_id", sa.Uuid(), nullable=True))
     op.add_column("job", sa.Column("part", sa.Integer(), nullable=True))
+    op.add_column("job", sa.Column("parts_at_once", sa.Integer(), nullable=True))
     op.create_index(
         "ix_job_parent_id",
         "job",
@@ -131,6 +132,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_job_waiting", table_name="job")
     op.drop_index("ix_job_parent_id", table_name="job")
+    op.drop_column("job", "parts_at_once")
     op.drop_column("job", "part")
     op.drop_column("job", "parent_id")
 

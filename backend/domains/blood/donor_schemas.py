@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from backend.domains.blood.schemas import (
     BloodGroupName,
@@ -11,6 +11,7 @@ from backend.domains.blood.schemas import (
     InlineRequest,
     Input,
     MatchReason,
+    Moment,
     Probability,
     RowId,
 )
@@ -26,18 +27,18 @@ OutcomeName = Literal["donated", "deferred", "no_show", "late_cancel", "request_
 class PastDonation(Input):
     """One donation."""
 
-    at: AwareDatetime
+    at: Moment
     component: ComponentName = "red_cells"
 
 
 class PastAsk(Input):
     """One time the donor was asked, and what came of it; leave out what did not happen."""
 
-    asked_at: AwareDatetime
+    asked_at: Moment
     answer: AnswerName | None = None
-    answered_at: AwareDatetime | None = None
+    answered_at: Moment | None = None
     outcome: OutcomeName | None = Field(default=None, description="How an accepted commitment ended.")
-    ended_at: AwareDatetime | None = None
+    ended_at: Moment | None = None
 
     @model_validator(mode="after")
     def _each_step_has_its_time(self) -> Self:
@@ -63,11 +64,11 @@ class InlineDonor(Input):
     sex: Literal["female", "male", "unknown"] = "unknown"
     weight_kg: float | None = Field(default=None, gt=0.0, le=400.0)
     hemoglobin_g_dl: float | None = Field(default=None, gt=0.0, le=30.0)
-    registered_at: AwareDatetime | None = Field(
+    registered_at: Moment | None = Field(
         default=None, description="Without it, the first event given counts, or the moment asked about."
     )
     consented: bool = True
-    deferred_until: AwareDatetime | None = None
+    deferred_until: Moment | None = None
     donations: tuple[PastDonation, ...] = Field(default=(), max_length=MOST_EVENTS)
     asks: tuple[PastAsk, ...] = Field(default=(), max_length=MOST_EVENTS)
 
@@ -93,7 +94,7 @@ class DonorsRequest(Input):
     donors: tuple[Subject, ...] | None = Field(
         default=None, min_length=1, max_length=MOST_DONORS, description="Ids of stored donors, or donors given here."
     )
-    at: AwareDatetime | None = Field(
+    at: Moment | None = Field(
         default=None,
         description=(
             "The moment of the ask; now without it. A past one sees nothing that happened then or later. A future one, "

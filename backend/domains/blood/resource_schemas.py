@@ -5,7 +5,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,7 +14,7 @@ from pydantic import (
 )
 
 from backend.domains.blood.contact_masking import mask_name, mask_phone
-from backend.domains.blood.schemas import BloodGroupName, ComponentName, DistrictName, Input, RowId
+from backend.domains.blood.schemas import BloodGroupName, ComponentName, DistrictName, Input, Moment, RowId
 from backend.domains.blood.shelf_lives import PRODUCTS
 from backend.jobs.clock import utc_now
 
@@ -66,7 +65,7 @@ ExternalId = Annotated[
     ),
 ]
 Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()/-]{3,30}$")]
-Happened = Annotated[AwareDatetime, AfterValidator(_happened)]
+Happened = Annotated[Moment, AfterValidator(_happened)]
 Latitude = Annotated[float, Field(ge=-90.0, le=90.0, description="Degrees north.")]
 Longitude = Annotated[float, Field(ge=-180.0, le=180.0, description="Degrees east.")]
 Product = Annotated[str, AfterValidator(_known_product), Field(json_schema_extra={"enum": list(PRODUCTS)})]
@@ -87,7 +86,7 @@ class NewDonor(Input):
     latitude: Latitude
     longitude: Longitude
     consented: bool = Field(description="Agreed to be contacted; nobody is matched who did not.")
-    deferred_until: AwareDatetime | None = None
+    deferred_until: Moment | None = None
     registered_at: Happened | None = Field(default=None, description="Without it, now.")
 
 
@@ -104,7 +103,7 @@ class NewRequest(Input):
     units_required: int = Field(default=1, ge=1, le=20)
     urgency: int = Field(default=2, ge=1, le=4, description="1 routine, 2 soon, 3 urgent, 4 critical.")
     created_at: Happened | None = Field(default=None, description="Without it, now.")
-    needed_by: AwareDatetime | None = Field(
+    needed_by: Moment | None = Field(
         default=None, description="When the donation must have happened; without it the urgency's horizon applies."
     )
     cancelled_at: Happened | None = None
@@ -151,7 +150,7 @@ class NewUnit(Input):
     blood_group: BloodGroupName
     product: Product
     collected_at: Happened
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Moment | None = Field(
         default=None, description="Without it, the product's shelf life after collection; it cannot be later."
     )
     state: UnitState = "available"

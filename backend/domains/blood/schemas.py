@@ -1,6 +1,6 @@
 """What the blood service's API accepts and answers; one schema validates, is stored and is documented."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from backend.domains.blood.geography import DISTRICTS
 from backend.domains.blood.records import BLOOD_GROUPS
 
 LARGEST_TOP_K = 500
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2150, 1, 1, tzinfo=UTC)
 
 
 def _known_group(value: str) -> str:
@@ -25,10 +26,17 @@ def _known_district(value: str) -> str:
     return value
 
 
+def _in_reach(value: datetime) -> datetime:
+    if not EARLIEST <= value < LATEST:
+        raise ValueError(f"must lie from {EARLIEST.year} to {LATEST.year - 1}")
+    return value
+
+
 BloodGroupName = Annotated[
     str, AfterValidator(_known_group), Field(json_schema_extra={"enum": list(BLOOD_GROUPS)}, examples=["B+"])
 ]
 DistrictName = Annotated[str, AfterValidator(_known_district)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 ComponentName = Literal["red_cells", "plasma", "platelets"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -49,7 +57,7 @@ class InlineRequest(Input):
     urgency: int = Field(default=2, ge=1, le=4, description="1 routine, 2 soon, 3 urgent, 4 critical.")
     units_required: int = Field(default=1, ge=1, le=20)
     component: ComponentName = "red_cells"
-    needed_by: AwareDatetime | None = Field(
+    needed_by: Moment | None = Field(
         default=None, description="When the donation must have happened; without it the urgency's horizon applies."
     )
 
@@ -138,7 +146,7 @@ class MatchResult(BaseModel):
 class RescoreRequest(Input):
     """Score the reliability of every donor anew."""
 
-    as_of: AwareDatetime | None = Field(
+    as_of: Moment | None = Field(
         default=None, description="See what ended before this moment; without it, before the job first ran."
     )
 
