@@ -51,13 +51,12 @@ def scan(file: BinaryIO | FileIO, start: int, stop: int, *, quoted: bool, window
     The last line need not end with a line feed. At most a window, or a record if that is longer, is in memory.
     """
     offset, size = start, window
-    while offset < stop:
+    last = False
+    while offset < stop and not last:
         file.seek(offset)
         text = file.read(min(size, stop - offset))
-        if not text:
-            return
-        last = offset + len(text) >= stop
-        if last and not text.endswith(b"\n"):
+        last = len(text) < size or offset + len(text) == stop
+        if last and text and not text.endswith(b"\n"):
             text += b"\n"
         if not last and len(text) > MAX_RECORD and b"\n" not in text:
             used = len(text) + _rest_of_line(file, stop - offset - len(text), window)

@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,10 @@ class Stack:
         )
         wait_until(lambda: self.call("GET", "/api/ml/health/live").status == 200, seconds=30, what=self.tail("api"))
 
-    def start_worker(self, name: str, *, queues: str, pool: str, concurrency: int) -> None:
+    def start_worker(self, name: str, *, queues: str, pool: str, concurrency: int, app: str = "celery_worker") -> None:
         self.start(
             name,
-            *(str(BIN / "celery"), "-A", "celery_worker", "worker", "-n", f"{name}@test", "-Q", queues),
+            *(str(BIN / "celery"), "-A", app, "worker", "-n", f"{name}@test", "-Q", queues),
             *("--pool", pool, "--concurrency", str(concurrency), "--without-gossip", "--without-mingle"),
         )
 
@@ -125,14 +126,35 @@ class Stack:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **(headers or {})},
         )
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
-                return Answer(response.status, dict(response.headers), read_body(response.read()))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, dict(error.headers), read_body(error.read()))
-        except (urllib.error.URLError, ConnectionError):
-            return Answer(0, {}, None)
+        return send(request, timeout=timeout)
+
+    def upload(
+        self, path: str, content: bytes | Path | Iterator[bytes], headers: Mapping[str, str], *, timeout: float = 60
+    ) -> Answer:
+        """Send a file as it is: what has a length with it, what is made on the way in chunks."""
+        with ExitStack() as opened:
+            length = {}
+            if isinstance(content, Path):
+                length = {"Content-Length": str(content.stat().st_size)}
+                data = opened.enter_context(content.open("rb"))
+            else:
+                data = content
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{self.port}{path}", method="POST", data=data, headers={**length, **headers}
+            )
+            return send(request, timeout=timeout)
+
+
+def send(request: urllib.request.Request, *, timeout: float) -> Answer:
+    """Return what is answered, status 0 if nothing is."""
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+            return Answer(response.status, dict(response.headers), read_body(response.read()))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, dict(error.headers), read_body(error.read()))
+    except (urllib.error.URLError, ConnectionError):
+        return Answer(0, {}, None)
 
 
 def read_body(content: bytes) -> Any:

@@ -12,8 +12,11 @@ from sqlalchemy.orm import Session
 
 from backend.domains.blood.geography import DISTRICTS
 from backend.domains.blood.records import BLOOD_GROUPS, Answer, Component, Outcome, Sex
+from backend.domains.blood.shelf_lives import expires_at
 from backend.domains.blood.simulate import World, simulate
-from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donation, Donor
+from backend.domains.blood.simulate.parameters import WorldParameters
+from backend.domains.blood.simulate.stock import Units, banks, draw_units
+from backend.domains.blood.tables import BloodBank, BloodRequest, BloodUnit, ContactOutcome, Donation, Donor
 from backend.extensions import Table, transaction
 from backend.jobs.clock import utc_now
 
@@ -31,22 +34,32 @@ def seed(*, donors: int, seed: int, progress: Callable[[float, str], None]) -> s
         return f"the database already has {present:,} donors; nothing was changed"
     now = utc_now()
     world = simulate(donors=donors, seed=seed, end=now.timestamp(), progress=progress)
+    units = draw_units(
+        np.random.default_rng([seed, 1]),
+        hospitals=world.hospitals,
+        donors=donors,
+        now=now.timestamp(),
+        parameters=WorldParameters(),
+    )
     with transaction() as session:  # one transaction: a seed that was cut off leaves nothing behind
-        for table, count, rows in _tables(world, now):
+        for table, count, rows in _tables(world, units, now):
             for stored in _insert(session, table, rows):
                 progress(stored / count, f"storing {count:,} rows of {table.__tablename__}")
             _move_sequence(session, table)
     return (
         f"stored {len(world.donors):,} simulated donors, {len(world.requests):,} requests, "
-        f"{len(world.donations):,} donations and {len(world.contacts):,} contacts; request {OPEN_REQUEST} is open"
+        f"{len(world.donations):,} donations, {len(world.contacts):,} contacts, and {len(units):,} units in "
+        f"{len(DISTRICTS)} banks; request {OPEN_REQUEST} is open"
     )
 
 
-def _tables(world: World, now: datetime) -> Iterator[tuple[type[Table], int, Rows]]:
+def _tables(world: World, units: Units, now: datetime) -> Iterator[tuple[type[Table], int, Rows]]:
     yield Donor, len(world.donors), _donors(world, now)
     yield BloodRequest, 1 + len(world.requests), chain([_open_request(now)], _requests(world, now))
     yield Donation, len(world.donations), _donations(world, now)
     yield ContactOutcome, len(world.contacts), _contacts(world, now)
+    yield BloodBank, len(DISTRICTS), _banks(world, now)
+    yield BloodUnit, len(units), _units(units, now)
 
 
 def _insert(session: Session, table: type[Table], rows: Rows) -> Iterator[int]:
@@ -72,6 +85,7 @@ def _donors(world: World, now: datetime) -> Rows:
     for i, donor_id in enumerate(donors.id.tolist()):
         yield {
             "id": donor_id,
+            "external_id": f"SIM-{donor_id}",
             "name": f"Simulated donor {donor_id}",
             "phone": None,
             "blood_group": BLOOD_GROUPS[donors.blood_group[i]],
@@ -143,6 +157,35 @@ def _contacts(world: World, now: datetime) -> Rows:
             "arrived_at": _moment(contacts.arrived_at[i]),
             "outcome": None if outcome is Outcome.PENDING else outcome.name.lower(),
             "ended_at": _moment(contacts.ended_at[i]),
+            "updated_at": now,
+        }
+
+
+def _banks(world: World, now: datetime) -> Rows:
+    places = world.hospitals
+    for district, i in enumerate(banks(places).tolist()):
+        yield {
+            "id": 1 + district,
+            "external_id": f"SIM-{1 + district}",
+            "name": f"Bank of {places.name[i]}",
+            "district": DISTRICTS[district].name,
+            "latitude": float(places.latitude[i]),
+            "longitude": float(places.longitude[i]),
+            "updated_at": now,
+        }
+
+
+def _units(units: Units, now: datetime) -> Rows:
+    for i in range(len(units)):
+        product, collected_at = str(units.product[i]), datetime.fromtimestamp(float(units.collected_at[i]), UTC)
+        yield {
+            "external_id": f"SIM-{1 + i}",
+            "bank_id": 1 + int(units.bank[i]),
+            "blood_group": BLOOD_GROUPS[units.blood_group[i]],
+            "product": product,
+            "collected_at": collected_at,
+            "expires_at": expires_at(product, collected_at),
+            "state": "available",
             "updated_at": now,
         }
 

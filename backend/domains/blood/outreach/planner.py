@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from backend.domains.blood.horizons import HOUR
-from backend.domains.blood.matching import RADIUS_KM, rank
+from backend.domains.blood.matching import CRITICAL, RADIUS_KM, rank
 from backend.domains.blood.outreach.exposure import gini
 from backend.domains.blood.outreach.outlook import Asked, Outlook, outlook
 from backend.domains.blood.outreach.pace import PACE, next_allowed, radii, searched_as
@@ -104,24 +104,19 @@ class _Search:
             return self._nobody(Reason.TOO_LATE, known, moment)
         if not self._helps(moment.at):
             return self._nobody(Reason.QUIET_HOURS, known, moment)
-        pool = self.score(RADIUS_KM[moment.urgency], moment.at)
-        rows = self._order(pool, moment.at, planned)
-        if not len(rows):
-            return self._nobody(Reason.NOBODY_LEFT, known, moment, pool)
-        ranked = self._ranked(known, pool, rows, moment)
-        choice = self._choice(known, ranked, moment, planned)
-        if not choice.donors:
-            return self._nobody(Reason.AWAITING_ANSWERS, known, moment, pool, reachable=choice.reachable)
-        chosen = np.flatnonzero(ranked.distance_km <= choice.radius_km)[: choice.donors]
-        after = known.plus(ranked.now[chosen])
+        found = self._search(known, moment, planned)
+        if not found.choice.donors:
+            reason = Reason.AWAITING_ANSWERS if len(found.rows) else Reason.NOBODY_LEFT
+            return self._nobody(reason, known, moment, found)
+        after = known.plus(found.chances)
         decision = Decision(
-            wave=_wave(pool, rows[chosen], after, moment, radius_km=choice.radius_km),
+            wave=found.wave(after, at=moment.at),
             reason=Reason.QUIET_HOURS if moment.postponed else None,
             look_again_at=moment.at if moment.postponed else moment.next_at,
             probability=known.probability,
-            reachable=choice.reachable,
+            reachable=found.choice.reachable,
         )
-        return _Look(decision, after, moment.next_at, pool)
+        return _Look(decision, after, moment.next_at, found.pool)
 
     def _moment(self, at: float) -> _Moment:
         need = self.need
@@ -154,15 +149,22 @@ class _Search:
         )
         return np.asarray(rows[best])
 
-    def _choice(self, known: Outlook, ranked: Ranked, moment: _Moment, planned: tuple[Wave, ...]) -> Choice:
-        level = level_to_reach(
-            ranked,
-            patience=PACE[moment.urgency].patience,
-            target=TARGET,
-            planned=known.probability if planned else 0.0,
-        )
-        reach = radii(moment.urgency, self._steps(moment, planned))
-        return choose(known, ranked, radii=reach, level=level, target=TARGET)
+    def _search(self, known: Outlook, moment: _Moment, planned: tuple[Wave, ...]) -> "_Found":
+        """Search as far as the urgency does, and as the next ones do while all within reach are not enough."""
+        pace = PACE[moment.urgency]
+        narrow = radii(moment.urgency, self._steps(moment, planned))
+        for urgency in range(moment.urgency, CRITICAL + 1):
+            pool = self.score(RADIUS_KM[urgency], moment.at)
+            rows = self._order(pool, moment.at, planned)
+            ranked = self._ranked(known, pool, rows, moment)
+            level = level_to_reach(
+                ranked, patience=pace.patience, target=TARGET, planned=known.probability if planned else 0.0
+            )
+            widest = () if urgency == moment.urgency else (RADIUS_KM[urgency],)
+            choice = choose(known, ranked, radii=narrow + widest, level=level, target=TARGET)
+            if choice.reachable >= TARGET:
+                break
+        return _Found(pool, rows, ranked, choice, urgency)
 
     def _ranked(self, known: Outlook, pool: Prospects, rows: Ints, moment: _Moment) -> Ranked:
         distance, deadline = pool.distance_km[rows], self.need.deadline
@@ -174,32 +176,46 @@ class _Search:
         )
         return Ranked(distance, known.chances(pool.p[rows]), known.chances(pool.p[rows] * worth))
 
-    def _nobody(
-        self,
-        reason: Reason,
-        known: Outlook,
-        moment: _Moment,
-        pool: Prospects | None = None,
-        *,
-        reachable: float | None = None,
-    ) -> _Look:
+    def _nobody(self, reason: Reason, known: Outlook, moment: _Moment, found: "_Found | None" = None) -> _Look:
         """Ask nobody; a look in the morning is worth while whenever this one was put off to it and helps."""
         again = moment.at if moment.postponed and self._helps(moment.at) else moment.next_at
+        reachable = None if found is None else found.choice.reachable
         decision = nobody(reason, known.probability, reachable=reachable, look_again_at=again)
-        return _Look(decision, known, moment.next_at, pool)
+        return _Look(decision, known, moment.next_at, None if found is None else found.pool)
 
 
-def _wave(pool: Prospects, rows: Ints, after: Outlook, moment: _Moment, *, radius_km: float) -> Wave:
-    return Wave(
-        at=moment.at,
-        donor=pool.donor[rows],
-        p=pool.p[rows],
-        radius_km=radius_km,
-        searched_as=moment.urgency,
-        probability=after.probability,
-        expected_donations=after.expected,
-        expected_overshoot=after.overshoot,
-    )
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search found, and whom it would ask."""
+
+    pool: Prospects
+    rows: Ints  # of the pool, best first
+    ranked: Ranked
+    choice: Choice
+    urgency: int  # as which it searched
+
+    @property
+    def _chosen(self) -> Ints:
+        return np.flatnonzero(self.ranked.distance_km <= self.choice.radius_km)[: self.choice.donors]
+
+    @property
+    def chances(self) -> Floats:
+        """The chances given luck (donors, nodes) of those to ask."""
+        return self.ranked.now[self._chosen]
+
+    def wave(self, after: Outlook, *, at: float) -> Wave:
+        """Return the wave at `at`, with what is to be expected `after` it."""
+        rows = self.rows[self._chosen]
+        return Wave(
+            at=at,
+            donor=self.pool.donor[rows],
+            p=self.pool.p[rows],
+            radius_km=self.choice.radius_km,
+            searched_as=self.urgency,
+            probability=after.probability,
+            expected_donations=after.expected,
+            expected_overshoot=after.overshoot,
+        )
 
 
 def _exposure(pool: Prospects | None, waves: list[Wave]) -> tuple[float, float]:
