@@ -98,10 +98,11 @@ class Planner:
     def dropped_out(self, month: Month, row: int) -> None:
         """Plan now."""
         units, urgency, deadline = month.need(row)
-        scored: dict[float, Scored] = {}
+        scored: list[Scored] = []
 
         def score(radius_km: float, at: float) -> Prospects:
-            scored[at], prospects = self._score(month, row, radius_km, at)
+            found, prospects = self._score(month, row, radius_km, at)
+            scored.append(found)
             return prospects
 
         decision = decide(
@@ -114,7 +115,7 @@ class Planner:
         self.first_reachable.setdefault(row, decision.reachable)
         wave = decision.wave
         if wave is not None and wave.at == month.now:
-            chosen = scored[wave.at].of(wave.donor)
+            chosen = scored[0].of(wave.donor)  # the second, if any, looked further and asks nobody
             self._expected[row].append((chosen, self._keep(month, row, chosen)))
             month.ask(row, chosen.rows, chosen.distance_km)
         if decision.look_again_at is not None:

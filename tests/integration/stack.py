@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,13 +132,8 @@ class Stack:
         self, path: str, content: bytes | Path | Iterator[bytes], headers: Mapping[str, str], *, timeout: float = 60
     ) -> Answer:
         """Send a file as it is: what has a length with it, what is made on the way in chunks."""
-        with ExitStack() as opened:
-            length = {}
-            if isinstance(content, Path):
-                length = {"Content-Length": str(content.stat().st_size)}
-                data = opened.enter_context(content.open("rb"))
-            else:
-                data = content
+        length = {"Content-Length": str(content.stat().st_size)} if isinstance(content, Path) else {}
+        with content.open("rb") if isinstance(content, Path) else nullcontext(content) as data:
             request = urllib.request.Request(
                 f"http://127.0.0.1:{self.port}{path}", method="POST", data=data, headers={**length, **headers}
             )

@@ -114,7 +114,7 @@ class _Search:
             reason=Reason.QUIET_HOURS if moment.postponed else None,
             look_again_at=moment.at if moment.postponed else moment.next_at,
             probability=known.probability,
-            reachable=found.choice.reachable,
+            reachable=found.reachable,
         )
         return _Look(decision, after, moment.next_at, found.pool)
 
@@ -150,21 +150,29 @@ class _Search:
         return np.asarray(rows[best])
 
     def _search(self, known: Outlook, moment: _Moment, planned: tuple[Wave, ...]) -> "_Found":
-        """Search as far as the urgency does, and as the next ones do while all within reach are not enough."""
-        pace = PACE[moment.urgency]
-        narrow = radii(moment.urgency, self._steps(moment, planned))
-        for urgency in range(moment.urgency, CRITICAL + 1):
-            pool = self.score(RADIUS_KM[urgency], moment.at)
-            rows = self._order(pool, moment.at, planned)
-            ranked = self._ranked(known, pool, rows, moment)
-            level = level_to_reach(
-                ranked, patience=pace.patience, target=TARGET, planned=known.probability if planned else 0.0
-            )
-            widest = () if urgency == moment.urgency else (RADIUS_KM[urgency],)
-            choice = choose(known, ranked, radii=narrow + widest, level=level, target=TARGET)
-            if choice.reachable >= TARGET:
-                break
-        return _Found(pool, rows, ranked, choice, urgency)
+        """Search as far as the urgency does; say what the farthest search would reach."""
+        pool, rows, ranked = self._pool(known, moment, planned, radius_km=RADIUS_KM[moment.urgency])
+        level = level_to_reach(
+            ranked,
+            patience=PACE[moment.urgency].patience,
+            target=TARGET,
+            planned=known.probability if planned else 0.0,
+        )
+        reach = radii(moment.urgency, self._steps(moment, planned))
+        choice = choose(known, ranked, radii=reach, level=level, target=TARGET)
+        reachable = choice.reachable
+        if reachable < TARGET and moment.urgency < CRITICAL:
+            *_, farthest = self._pool(known, moment, planned, radius_km=RADIUS_KM[CRITICAL])
+            reachable = known.probability_with(farthest.now)
+        return _Found(pool, rows, ranked, choice, moment.urgency, reachable)
+
+    def _pool(
+        self, known: Outlook, moment: _Moment, planned: tuple[Wave, ...], *, radius_km: float
+    ) -> tuple[Prospects, Ints, Ranked]:
+        """Return who may be asked, the positions of those worth asking, best first, and their chances."""
+        pool = self.score(radius_km, moment.at)
+        rows = self._order(pool, moment.at, planned)
+        return pool, rows, self._ranked(known, pool, rows, moment)
 
     def _ranked(self, known: Outlook, pool: Prospects, rows: Ints, moment: _Moment) -> Ranked:
         distance, deadline = pool.distance_km[rows], self.need.deadline
@@ -179,7 +187,7 @@ class _Search:
     def _nobody(self, reason: Reason, known: Outlook, moment: _Moment, found: "_Found | None" = None) -> _Look:
         """Ask nobody; a look in the morning is worth while whenever this one was put off to it and helps."""
         again = moment.at if moment.postponed and self._helps(moment.at) else moment.next_at
-        reachable = None if found is None else found.choice.reachable
+        reachable = None if found is None else found.reachable
         decision = nobody(reason, known.probability, reachable=reachable, look_again_at=again)
         return _Look(decision, known, moment.next_at, None if found is None else found.pool)
 
@@ -193,6 +201,7 @@ class _Found:
     ranked: Ranked
     choice: Choice
     urgency: int  # as which it searched
+    reachable: float
 
     @property
     def _chosen(self) -> Ints:

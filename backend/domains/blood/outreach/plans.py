@@ -93,7 +93,7 @@ class Decision:
     reason: Reason | None  # why nobody is to be asked now
     look_again_at: float | None  # None: no later wave can help
     probability: float  # of enough donations in time if nobody else is asked
-    reachable: float  # if everybody is who may be now
+    reachable: float  # if everybody is who may be now, as far away as a critical request searches
 
     @property
     def escalate(self) -> bool:

@@ -107,13 +107,10 @@ def test_near_the_deadline_a_request_searches_as_a_more_urgent_one(ask: Callable
     assert late.look_again_at == MORNING + 0.5 * HOUR
 
 
-def test_where_too_few_live_a_request_searches_further_at_its_own_pace(ask: Callable[..., Decision]) -> None:
-    near, far = need(units=2, urgency=1, hours=96.0), need(units=12, urgency=1, hours=96.0)
-    assert ask(near).wave.searched_as == 1
-    decision = ask(far)  # the fifty donors within 15 km are expected to give ten
-    assert decision.wave.searched_as > 1
-    assert decision.wave.radius_km > 15.0
-    assert decision.look_again_at == ask(near).look_again_at
+def test_what_can_be_reached_counts_donors_further_away_than_the_first_waves_go(ask: Callable[..., Decision]) -> None:
+    decision = ask(need(units=12, urgency=1, hours=96.0))  # the fifty donors within 15 km are expected to give ten
+    assert decision.wave.radius_km == 15.0
+    assert decision.reachable > TARGET > decision.wave.probability
     assert not decision.escalate
 
 
