@@ -98,9 +98,13 @@ def _upload() -> Iterator[bytes]:
             received += len(chunk)
             yield chunk
     except (OSError, BadRequest) as error:
-        raise BadRequest(
-            f"the upload was cut off after {received:,} bytes; nothing was stored, send it again"
-        ) from error
+        raise _cut_off(received) from error
+    if received < (request.content_length or 0):  # gunicorn ends a body that was cut off like any other
+        raise _cut_off(received)
+
+
+def _cut_off(received: int) -> BadRequest:
+    return BadRequest(f"the upload was cut off after {received:,} bytes; nothing was stored, send it again")
 
 
 def _accepted(job: JobView) -> Response:

@@ -9,12 +9,11 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import IntegrityError
 
-from backend.batches.parts import gather, input_path, look_through, part_file
+from backend.batches.parts import gather, look_through, part_file, upload_of
 from backend.batches.schemas import ImportRequest, ImportResult, PartRequest, PartResult
 from backend.batches.targets import row_errors
 from backend.errors import BadFile, NotFound, Unavailable
 from backend.extensions import current
-from backend.files.storage import current_storage
 from backend.files.tables import FileRole
 from backend.jobs.context import JobContext
 from backend.jobs.kinds import JobKind
@@ -70,8 +69,7 @@ def import_file(request: ImportRequest, context: JobContext) -> ImportResult | P
         importer = importer_named(request.into)
         layout = look_through(request, context, part_bytes=PART_BYTES)
         check_header(importer, layout.columns)
-        path = input_path(current_storage(), context.job_id, request.upload.format)
-        doubles = _doubles(importer, layout, context, path)
+        doubles = _doubles(importer, layout, context, upload_of(context.job_id, request.upload.format))
         requests = [
             PartRequest(
                 file_of=context.job_id,
@@ -99,7 +97,7 @@ def import_part(request: PartRequest, context: JobContext) -> PartResult:
     """Store the rows of one part in one transaction, and list those that cannot be.
 
     Raises:
-        BadFile: the file changed.
+        BadFile: the file changed or is gone.
     """
     if context.checkpoint is not None:  # an earlier attempt stored them and was stopped right after
         return PartResult.model_validate(context.checkpoint)
@@ -128,7 +126,7 @@ def _validated(
     numbers: list[int] = []
     rows: list[BaseModel] = []
     errors: list[RowError] = []
-    path = input_path(current_storage(), request.file_of, work.upload.format)
+    path = upload_of(request.file_of, work.upload.format)
     layout = Layout(format=work.upload.format, columns=request.columns, rows=request.part.rows, parts=(request.part,))
     doubles = dict(request.doubles)
     for block in read_part(path, layout, request.part, columns=request.columns):

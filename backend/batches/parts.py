@@ -28,17 +28,26 @@ def input_path(storage: Storage, job_id: UUID, format_: Format) -> Path:
     return storage.folder(job_id) / f"{_INPUT}{format_.suffix}"
 
 
+def upload_of(job_id: UUID, format_: Format) -> Path:
+    """Return the upload of a job.
+
+    Raises:
+        BadFile: it is gone.
+    """
+    path = input_path(current_storage(), job_id, format_)
+    if not path.is_file():
+        raise BadFile("the upload is no longer there; send the file again")
+    return path
+
+
 def look_through(work: BatchRequest | ImportRequest, context: JobContext, *, part_bytes: int) -> Layout:
     """Find the columns and parts of a job's upload.
 
     Raises:
         BadFile: it is not what its format says, or it is gone.
     """
-    path = input_path(current_storage(), context.job_id, work.upload.format)
-    if not path.is_file():
-        raise BadFile("the upload is no longer there; send the file again")
     return lay_out(
-        path,
+        upload_of(context.job_id, work.upload.format),
         work.upload.format,
         progress=lambda fraction: context.progress(fraction, "looking through the file"),
         part_bytes=part_bytes,

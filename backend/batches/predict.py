@@ -3,11 +3,10 @@
 from typing import cast
 
 from backend.batches.ahead import one_ahead
-from backend.batches.parts import gather, input_path, look_through, part_file
+from backend.batches.parts import gather, look_through, part_file, upload_of
 from backend.batches.schemas import BatchRequest, BatchResult, PartRequest, PartResult
 from backend.batches.targets import Target, target_of
 from backend.errors import Unavailable
-from backend.files.storage import current_storage
 from backend.files.tables import FileRole
 from backend.jobs.context import JobContext
 from backend.jobs.kinds import JobKind
@@ -48,7 +47,7 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
     """Answer about the rows of one part and write its answers and errors.
 
     Raises:
-        BadFile: the file changed.
+        BadFile: the file changed or is gone.
         Unavailable: this worker serves another version of a model than the batch began with.
         ModelError: a model cannot be served.
     """
@@ -57,7 +56,7 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
     _same_models(target, request, context)
     layout = Layout(format=work.upload.format, columns=request.columns, rows=request.part.rows, parts=(request.part,))
     reads = target.reads(request.columns)
-    path = input_path(current_storage(), request.file_of, work.upload.format)
+    path = upload_of(request.file_of, work.upload.format)
     number, seen, failed = request.part.number, 0, 0
     with (
         part_file(request.file_of, number, FileRole.RESULT, work.format, target.columns) as answers,

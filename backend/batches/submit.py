@@ -21,7 +21,8 @@ def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes]) ->
     """Store an upload and a job that predicts its rows.
 
     Raises:
-        InputError, UnknownModel: it cannot be served; nothing is left behind.
+        InputError: it cannot be served; nothing is left behind.
+        ArtifactError: the catalogue cannot be read.
         Unavailable: the data folder or the database cannot be written.
     """
     target = target_of(asked)
@@ -45,7 +46,7 @@ def submit_rows(asked: RowsRequest) -> JobView:
     """Store rows that came in the request, as an upload of lines of JSON.
 
     Raises:
-        InputError, UnknownModel, Unavailable: as `submit_batch`.
+        InputError, ArtifactError, Unavailable: as `submit_batch`.
     """
     return submit_batch(asked, Format.NDJSON, (json.dumps(row).encode() + b"\n" for row in asked.rows))
 

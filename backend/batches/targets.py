@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backend.batches.declaration import RowScorer
 from backend.batches.schemas import BatchQuery, BatchRequest
-from backend.errors import BadFile, FieldError, ValidationFailed, wrong_fields
+from backend.errors import BadFile, FieldError, UnknownModel, ValidationFailed, wrong_fields
 from backend.extensions import current
 from backend.inference.client import ModelClient
 from backend.inference.columns import LARGEST_WHOLE
@@ -165,11 +165,14 @@ def target_of(asked: BatchQuery | BatchRequest) -> Target:
     """Return what a batch asks.
 
     Raises:
-        UnknownModel, ArtifactError: the catalogue has no such model, or cannot be read.
-        ValidationFailed: no domain has such a question.
+        ValidationFailed: the catalogue has no such model, or no domain such a question.
+        ArtifactError: the catalogue cannot be read.
     """
     if asked.model is not None:
-        return ModelTarget(cast("ModelClient", current("models")).catalogued(asked.model))
+        try:
+            return ModelTarget(cast("ModelClient", current("models")).catalogued(asked.model))
+        except UnknownModel as error:
+            raise ValidationFailed((FieldError("model", str(error)),)) from error
     scorers = cast("dict[str, RowScorer]", current("scorers"))
     if asked.scorer not in scorers:
         known = ", ".join(sorted(scorers)) or "none"

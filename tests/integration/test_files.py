@@ -1,22 +1,21 @@
-"""Files on real workers: predicted and imported once whatever is killed, refused clearly, and gone when they are over."""
+"""Files on real workers: predicted and imported once whatever is killed, refused clearly, gone when they are over."""
 
 import csv
 import hashlib
-import http.client
 import io
 import json
 import random
 import signal
 import socket
-import threading
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -247,14 +246,14 @@ DONOR = b"D-1,B+,1990-02-01,10.1,76.3,yes,Asha K\n"
         ("imports/donors", HEADER + DONOR, {"Content-Type": "application/pdf"}, 415, "text/csv"),
         ("imports/donors", HEADER + DONOR, CSV | {"Content-Encoding": "gzip"}, 415, "without Content-Encoding"),
         ("imports/planets", HEADER + DONOR, CSV, 404, "there are banks, donations, donors"),
-        ("batches?model=oracle", HEADER + DONOR, CSV, 404, "oracle"),
+        ("batches?model=oracle", HEADER + DONOR, CSV, 422, "no model 'oracle'; the catalogue has donor_availability"),
         ("batches?scorer=blood.horoscope", HEADER + DONOR, CSV, 422, "scorer"),
         ("batches", HEADER + DONOR, CSV, 422, "either model or scorer"),
         (f"batches?model={MODEL}", HEADER + DONOR, CSV, 422, "the file has no column"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_the_reason_and_nothing_is_kept(
-    running, path, content, headers, status, said
+    running, *, path, content, headers, status, said
 ):
     before = jobs(running), folders(running)
     answer = running.upload(f"/api/ml/{path}", content, headers)
@@ -289,6 +288,139 @@ def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_others_are_
     for error, said in zip(errors, ("UTF-8", "200", "formula", "blood group", "future", "row 1"), strict=True):
         assert said in error["reason"]
         assert "HYPERLINK" not in error["reason"]
+
+
+DONORS = 8_000
+NOW = datetime.now(UTC).replace(microsecond=0)
+TABLES = {
+    "donors": "donor",
+    "requests": "blood_request",
+    "donations": "donation",
+    "banks": "blood_bank",
+    "units": "blood_unit",
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def importing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("running")
+        return
+    valkey: Valkey = request.getfixturevalue("valkey")
+    stack = Stack(tmp_path, database_url=request.getfixturevalue("postgresql"), broker_url=valkey.url)
+    stack.migrate()
+    stack.start_api()
+    restart(stack)
+    stack.start_beat()
+    yield stack
+    stack.stop()
+
+
+def test_an_import_whose_worker_is_killed_stores_every_record_once_and_again_changes_nothing(importing):
+    donors = donors_as_csv()
+    job_id = accepted(importing.upload("/api/ml/imports/donors", donors, CSV))
+    kill_in_a_part(importing, job_id)
+    restart(importing)
+    result = succeeded(importing, job_id)["result"]
+    assert max(attempts(importing, job_id)) == 2
+    assert counts(result) == {"created": DONORS, "updated": 0, "unchanged": 0, "failed": 1}
+    assert stored(importing, "donors") == [f"K-{number}" for number in range(DONORS)]
+    for name, (content, headers, created) in records_about_donors().items():
+        once = imported(importing, name, content, headers)
+        assert counts(once) == {"created": created, "updated": 0, "unchanged": 0, "failed": 1}, name
+        assert len(stored(importing, name)) == created
+
+    before = last_change(importing)
+    again = imported(importing, "donors", donors, CSV)
+    assert counts(again) == {"created": 0, "updated": 0, "unchanged": DONORS, "failed": 1}
+    for name, (content, headers, created) in records_about_donors().items():
+        again = imported(importing, name, content, headers)
+        assert counts(again) == {"created": 0, "updated": 0, "unchanged": created, "failed": 1}, name
+    assert last_change(importing) == before
+    errors_can_be_downloaded_piece_by_piece(importing, job_id)
+
+
+def donors_as_csv() -> bytes:
+    """The donors K-0, K-1, …, and in the middle one that was not born yet."""
+    name = "A" * 200  # makes several parts of the file
+    rows = [f"K-{n},B+,1985-06-0{1 + n % 9},{9 + n % 300 / 100},76.3,yes,{name}" for n in range(DONORS)]
+    rows.insert(DONORS // 2, f"K-unborn,B+,2985-06-01,10,76.3,yes,{name}")
+    return HEADER + "\n".join(rows).encode()
+
+
+def records_about_donors() -> dict[str, tuple[bytes, dict[str, str], int]]:
+    """Files that refer to donors and to each other, with how many of their rows can be stored: all but one."""
+    place = {"district": "Ernakulam", "latitude": 9.97, "longitude": 76.28}
+    need = place | {"blood_group": "O+", "units_required": 2}
+    requests = [need | {"external_id": f"K-R{number}", "urgency": 1 + number % 5} for number in range(9)]
+    days = [(NOW - timedelta(days=100 + number)).isoformat() for number in range(500)]
+    donations = [f"K-G{number},K-{number},{day}" for number, day in enumerate(days)]
+    donations += [f"K-G500,K-nobody,{days[0]}"]
+    banks = [place | {"external_id": f"K-B{number}", "name": f"Bank {number}"} for number in range(3)]
+    units = pa.Table.from_pylist(
+        [
+            {
+                "external_id": f"K-U{number}",
+                "bank_external_id": f"K-B{number % 3}" if number else "K-nowhere",
+                "blood_group": "O+",
+                "product": "red_cells_cpda1",
+                "collected_at": NOW - timedelta(days=number % 30),
+            }
+            for number in range(301)
+        ]
+    )
+    parquet = io.BytesIO()
+    pq.write_table(units, parquet)
+    return {
+        "requests": (as_ndjson(requests), NDJSON, 8),
+        "donations": ("\n".join(["external_id,donor_external_id,at", *donations]).encode(), CSV, 500),
+        "banks": (as_ndjson([*banks, {"external_id": "K-B9", "name": "", **place}]), NDJSON, 3),
+        "units": (parquet.getvalue(), PARQUET, 300),
+    }
+
+
+def as_ndjson(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def imported(stack: Stack, name: str, content: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    job_id = accepted(stack.upload(f"/api/ml/imports/{name}", content, headers))
+    result: dict[str, Any] = succeeded(stack, job_id)["result"]
+    return result
+
+
+def counts(result: dict[str, Any]) -> dict[str, int]:
+    return {name: result[name] for name in ("created", "updated", "unchanged", "failed")}
+
+
+def rows_of(stack: Stack, query: str) -> list[Any]:
+    engine = create_engine(stack.env["SANGUINE_DATABASE_URL"])
+    with engine.connect() as connection:
+        rows = [row[0] for row in connection.execute(text(query))]
+    engine.dispose()
+    return rows
+
+
+def stored(stack: Stack, name: str) -> list[str]:
+    """The external ids of the imported records, in the order in which they were stored."""
+    return rows_of(stack, f"SELECT external_id FROM {TABLES[name]} WHERE external_id LIKE 'K-%' ORDER BY id")  # noqa: S608 - ours
+
+
+def last_change(stack: Stack) -> list[Any]:
+    return [rows_of(stack, f"SELECT max(updated_at) FROM {table}") for table in TABLES.values()]  # noqa: S608 - ours
+
+
+def errors_can_be_downloaded_piece_by_piece(stack: Stack, job_id: str) -> None:
+    path = f"/api/ml/jobs/{job_id}/files/errors"
+    whole = stack.call("GET", path)
+    assert whole.body.splitlines() == ["row,column,reason", f"{DONORS // 2 + 1},born_on,lies in the future"]
+    pieces = [stack.call("GET", path, headers={"Range": one}) for one in ("bytes=0-19", "bytes=20-")]
+    assert [piece.status for piece in pieces] == [206, 206]
+    assert pieces[0].headers["Content-Range"] == f"bytes 0-19/{len(whole.body)}"
+    assert "".join(piece.body for piece in pieces) == whole.body
+    etag = {"If-None-Match": whole.headers["ETag"]}
+    assert stack.call("GET", path, headers=etag).status == 304
+    assert stack.call("GET", path, headers={"Range": "bytes=9999-"}).status == 416
 
 
 def test_what_is_over_was_removed_and_what_can_be_downloaded_is_there(running):

@@ -2,7 +2,7 @@
 
 Before each use the pool asks the database when its three tables last changed (three looks into indexes). Small pools
 catch up before they answer, so that a donor registered a moment ago is seen; large ones answer from what they have and
-catch up in the background.
+catch up in the background, except for a plan, which waits.
 """
 
 import threading
@@ -88,15 +88,15 @@ class DonorPool:
         """The eligibility policy in force."""
         return self._policy
 
-    def snapshot(self) -> Snapshot:
-        """Return the donors, caught up unless that takes long.
+    def snapshot(self, *, caught_up: bool = False) -> Snapshot:
+        """Return the donors, caught up if that is asked for or does not take long.
 
         Raises:
             NotServed: the database has no donors.
             Unavailable: the database does not answer.
         """
         snapshot = self._snapshot
-        if snapshot is None or self._seconds <= CATCH_UP_INLINE:
+        if snapshot is None or caught_up or self._seconds <= CATCH_UP_INLINE:
             with self._lock:
                 snapshot = self._catch_up()
         elif not self._lock.locked():
@@ -122,6 +122,8 @@ class DonorPool:
                 return self._snapshot
             for copy in self._copies:
                 copy.catch_up(session)
+        if self._snapshot is None:
+            started = time.perf_counter()  # everything was read; later only what changed is
         self._snapshot = snapshot = make_snapshot(*(copy.rows for copy in self._copies), policy=self._policy)
         self._seconds = time.perf_counter() - started
         log.info("donor_pool_caught_up", donors=len(snapshot.donors), seconds=round(self._seconds, 3))

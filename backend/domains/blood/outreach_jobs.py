@@ -95,7 +95,7 @@ def plan_outreach(request: PlanRequest, context: JobContext) -> PlanResult:
             taken |= held_donors(session, besides=stored.id, now=now)
         asks = asks_of(session, stored.id)
     usable = sum(line.units for line in lines if _counts(line, stored))
-    search = _Search(POOL.snapshot(), stored, context, frozenset(taken))
+    search = _Search(POOL.snapshot(caught_up=True), stored, context, frozenset(taken))
     asked = search.asked(asks)
     need = Need(
         units=stored.units_required,

@@ -21,7 +21,7 @@ def zipped(*names: str) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name in names:
-            archive.writestr(name, "x")
+            archive.writestr(zipfile.ZipInfo(name), "x")
     return content.getvalue()
 
 
@@ -113,7 +113,7 @@ def test_progress_ends_at_one_and_may_stop_the_work(file_of):
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16"),
         (b"abcdef\x00\n1\n", "the header holds a zero byte"),
-        (gzip.compress(b"a\n1\n"), "compressed with gzip; send it uncompressed"),
+        (gzip.compress(b"a\n1\n", mtime=0), "compressed with gzip; send it uncompressed"),
         (zipped("rows.csv"), "zip archive; send the file in it"),
         (zipped("[Content_Types].xml", "xl/workbook.xml"), "Excel workbook; save its sheet as CSV UTF-8"),
         (zipped("rows.csv")[:30], "zip archive"),

@@ -7,7 +7,7 @@ from backend.domains.catalog import job_kinds
 from backend.jobs.broker import MAINTENANCE_QUEUE
 from backend.settings import load_settings
 from workers.app import create_celery
-from workers.tasks import RECONCILE
+from workers.tasks import RECONCILE, SWEEP
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def celery(tmp_path, monkeypatch) -> Celery:
 
 def test_there_is_one_task_for_each_job_kind_and_the_upkeep(celery: Celery):
     ours = {name for name in celery.tasks if not name.startswith("celery.")}
-    assert ours == {kind.name for kind in job_kinds()} | {RECONCILE}
+    assert ours == {kind.name for kind in job_kinds()} | {RECONCILE, SWEEP}
 
 
 def test_celery_keeps_nothing_and_retries_nothing(celery: Celery):

@@ -114,13 +114,23 @@ def test_events_of_a_donor_who_is_gone_are_left_out():
 
 
 def test_recent_asks_count_the_last_thirty_days_and_leave_critical_requests_out():
-    donor, calm, critical = store(a_donor()), store(a_request()), store(a_request(urgency=4))
+    donor = store(a_donor())
     now = START + timedelta(days=100)
-    for days, request in ((90, calm), (20, calm), (5, calm), (1, critical)):
+    for days, urgency in ((90, 1), (20, 1), (5, 1), (1, 4)):
+        request = store(a_request(urgency=urgency))
         store(ContactOutcome(donor_id=donor, request_id=request, asked_at=now - timedelta(days=days)))
     recent = DonorPool().snapshot().recent_asks(now.timestamp())
     assert recent.in_30_days.tolist() == [2]
     assert recent.last_at[0] == (now - timedelta(days=5)).timestamp()
+
+
+def test_whoever_asks_for_it_gets_a_pool_that_has_caught_up_however_long_that_takes(monkeypatch):
+    monkeypatch.setattr(donor_pool, "CATCH_UP_INLINE", -1.0)
+    store(a_donor())
+    pool = DonorPool()
+    pool.snapshot()
+    store(a_donor())
+    assert len(pool.snapshot(caught_up=True).donors) == 2
 
 
 def test_a_pool_that_catches_up_slowly_answers_at_once_and_catches_up_behind(monkeypatch):
