@@ -27,6 +27,9 @@ from backend.tabular.reading import read_part
 PART_BYTES = 512 << 10
 """Some thousand rows, which are one transaction: others write after a fraction of a second."""
 
+ROWS_AT_ONCE = 5_000
+"""Rows that are looked up and written together: a row group of Parquet may have more than a statement takes."""
+
 MOST_DOUBLES = 10_000
 
 
@@ -108,7 +111,9 @@ def import_part(request: PartRequest, context: JobContext) -> PartResult:
     done: dict[str, Any] = {}
     errors_file = part_file(request.file_of, request.part.number, FileRole.ERRORS, work.upload.format, ERROR_COLUMNS)
     with context.commit(done) as session, errors_file as writer:
-        outcomes = importer.store(session, rows) if rows else ()
+        outcomes: list[Change | Refused] = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            outcomes += importer.store(session, rows[start : start + ROWS_AT_ONCE])
         pairs = list(zip(numbers, outcomes, strict=True))
         refused = [RowError(number, one.field, one.reason) for number, one in pairs if isinstance(one, Refused)]
         wrong = in_order(errors, refused)
@@ -171,7 +176,8 @@ def _doubles(importer: Importer, layout: Layout, context: JobContext, path: Path
                 if all(value is None for value in values.values()):  # an error of its own
                     continue
                 # 16 bytes in place of the key: a file may have millions.
-                key = hashlib.blake2b(repr([str(values[name]) for name in keys]).encode(), digest_size=16).digest()
+                said = repr([str(values[name]).strip() for name in keys])
+                key = hashlib.blake2b(said.encode(), digest_size=16).digest()
                 if (earlier := first.setdefault(key, number)) != number:
                     doubles.append((number, earlier))
         if len(doubles) > MOST_DOUBLES:

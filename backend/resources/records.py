@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from backend.errors import Conflict, FieldError, NotFound, ValidationFailed, wrong_fields
 from backend.extensions import transaction
 from backend.resources.declaration import Refused, Resource
-from backend.resources.schemas import KEY, page_schema
-from backend.resources.store import Values, core, differences, mentioned_by
+from backend.resources.schemas import KEY, LARGEST_ID, page_schema
+from backend.resources.store import Values, changed, core, differences, known, mentioned_by
 
 
 def add(resource: Resource, new: BaseModel) -> tuple[BaseModel, bool]:
@@ -62,8 +62,7 @@ def change(resource: Resource, record_id: int, patch: BaseModel) -> BaseModel:
     mentioned = patch.model_dump(exclude_unset=True)
     with transaction() as session:
         present = _find(session, resource, record_id)
-        own = {name: present[name] for name in resource.new.model_fields if present.get(name) is not None}
-        row = _validated(resource, own | mentioned)
+        row = _changed(resource, present, mentioned)
         (values,) = resource.prepare(session, [row])
         if isinstance(values, Refused):
             raise ValidationFailed((FieldError(values.field or "", values.reason),))
@@ -78,20 +77,25 @@ def _add(resource: Resource, new: BaseModel) -> tuple[BaseModel, bool]:
         (values,) = resource.prepare(session, [new])
         if isinstance(values, Refused):
             raise ValidationFailed((FieldError(values.field or "", values.reason),))
-        present = session.execute(select(table).where(table.c[KEY] == values[KEY])).mappings().one_or_none()
+        present = known(session, resource, [values]).get(values[KEY])
         if present is None:
             record_id = session.execute(insert(table).returning(table.c.id), values).scalar_one()
             return _view(resource, _find(session, resource, record_id)), True
-        if differences(resource, mentioned_by(resource, new), values, dict(present)):
+        different = differences(resource, mentioned_by(resource, new), values, present)
+        if different and present[KEY] is not None:
             raise Conflict(
                 f"{resource.one} {present['id']} has this external_id and other values; PATCH it to change them"
             )
-        return _view(resource, dict(present)), False
+        if different:  # it was recorded before its owner named it
+            session.execute(update(table).where(table.c.id == present["id"]).values(different))
+        return _view(resource, _find(session, resource, present["id"])), False
 
 
 def _find(session: Any, resource: Resource, record_id: int) -> Values:  # noqa: ANN401
     table = core(resource)
-    row = session.execute(select(table).where(table.c.id == record_id)).mappings().one_or_none()
+    row = None
+    if record_id <= LARGEST_ID:
+        row = session.execute(select(table).where(table.c.id == record_id)).mappings().one_or_none()
     if row is None:
         raise NotFound(resource.one, record_id)
     return dict(row)
@@ -101,8 +105,8 @@ def _view(resource: Resource, row: Values) -> BaseModel:
     return resource.view.model_validate(row)
 
 
-def _validated(resource: Resource, fields: Values) -> BaseModel:
+def _changed(resource: Resource, present: Values, changes: Values) -> BaseModel:
     try:
-        return resource.new.model_validate(fields)
+        return changed(resource, present, changes)
     except ValidationError as error:
         raise ValidationFailed(wrong_fields(error)) from None

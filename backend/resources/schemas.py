@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from backend.resources.declaration import Resource
 
 KEY = "external_id"
+LARGEST_ID = 2**63 - 1  # of a database
 
 
 @cache
@@ -32,7 +33,7 @@ def query_schema(resource: Resource) -> type[BaseModel]:
     return create_model(
         f"{resource.one.title().replace(' ', '')}Query",
         __base__=resource.filters,
-        after_id=(int, Field(default=0, ge=0, description="Only records after this one.")),
+        after_id=(int, Field(default=0, ge=0, le=LARGEST_ID, description="Only records after this one.")),
         limit=(int, Field(default=100, ge=1, le=1000)),
     )
 

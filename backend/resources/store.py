@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import Table as CoreTable
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from backend.errors import wrong_fields
 from backend.resources.declaration import Change, Importer, Refused, Resource
 from backend.resources.schemas import KEY
 
@@ -30,20 +31,22 @@ def store(session: Session, resource: Resource, rows: Sequence[BaseModel]) -> li
     """Insert or update records, no two with one `external_id`, and say what happened to each; equal ones stay."""
     table = core(resource)
     prepared = resource.prepare(session, rows)
-    known = _known(session, resource, [values for values in prepared if not isinstance(values, Refused)])
+    present_by_key = known(session, resource, [values for values in prepared if not isinstance(values, Refused)])
     inserts: list[Values] = []
     outcomes: list[Change | Refused] = []
     for row, values in zip(rows, prepared, strict=True):
         if isinstance(values, Refused):
             outcomes.append(values)
-        elif (present := known.get(values[KEY])) is None:
+        elif (present := present_by_key.get(values[KEY])) is None:
             inserts.append(values)
             outcomes.append(Change.CREATED)
-        elif different := differences(resource, mentioned_by(resource, row), values, present):
+        elif not (different := differences(resource, mentioned_by(resource, row), values, present)):
+            outcomes.append(Change.UNCHANGED)
+        elif (refused := _refused(resource, present, different)) is not None:
+            outcomes.append(refused)
+        else:
             session.execute(update(table).where(table.c.id == present["id"]).values(different))
             outcomes.append(Change.UPDATED)
-        else:
-            outcomes.append(Change.UNCHANGED)
     if inserts:
         session.execute(insert(table), inserts)
     return outcomes
@@ -70,21 +73,43 @@ def differences(resource: Resource, mentioned: AbstractSet[str], values: Values,
     }
 
 
+def changed(resource: Resource, present: Values, changes: Values) -> BaseModel:
+    """Return a stored record with changes, as it would be sent anew.
+
+    Raises:
+        ValidationError: the whole would not be valid.
+    """
+    fields = resource.new.model_fields
+    own = {name: present[name] for name in fields if present.get(name) is not None}
+    nameless = {KEY: str(present["id"])}  # only for the check: it stays without an external id
+    return resource.new.model_validate(nameless | own | {name: changes[name] for name in changes if name in fields})
+
+
 def core(resource: Resource) -> CoreTable:
     """Return the table of a resource."""
     return cast("CoreTable", resource.table.__table__)
 
 
-def _known(session: Session, resource: Resource, prepared: list[Values]) -> dict[str, Values]:
+def known(session: Session, resource: Resource, prepared: list[Values]) -> dict[str, Values]:
     """Return the stored records that these values are about, by external id."""
     table = core(resource)
     keys = [values[KEY] for values in prepared]
     found = session.execute(select(table).where(table.c[KEY].in_(keys))).mappings()
-    known = {row[KEY]: dict(row) for row in found}
+    named = {row[KEY]: dict(row) for row in found}
     if resource.same is None:
-        return known
-    new = [values for values in prepared if values[KEY] not in known]
+        return named
+    new = [values for values in prepared if values[KEY] not in named]
     ids = dict(zip((values[KEY] for values in new), resource.same(session, new), strict=True))
     nameless = select(table).where(table.c.id.in_([one for one in ids.values() if one is not None]))
     by_id = {row["id"]: dict(row) for row in session.execute(nameless).mappings()}
-    return known | {key: by_id[one] for key, one in ids.items() if one is not None}
+    return named | {key: by_id[one] for key, one in ids.items() if one is not None}
+
+
+def _refused(resource: Resource, present: Values, different: Values) -> Refused | None:
+    """Say why a record cannot be changed like this: fields that were not mentioned may contradict those that were."""
+    try:
+        changed(resource, present, different)
+    except ValidationError as error:
+        first = wrong_fields(error)[0]
+        return Refused(first.field or None, first.reason)
+    return None

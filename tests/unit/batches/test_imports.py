@@ -10,11 +10,13 @@ from pyarrow import parquet
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.batches import imports
 from backend.domains.blood.tables import BloodBank, Donor
 from backend.extensions import transaction
 from backend.jobs import finish
 from backend.jobs.reconcile import reconcile
 from backend.jobs.tables import Job
+from backend.resources import store
 from tests.unit.batches.file_service import FileService, counts, folders, jobs, parts_of
 
 HEADER = "external_id,name,district,latitude,longitude\n"
@@ -162,16 +164,14 @@ def test_a_record_that_somebody_added_at_the_same_moment_costs_an_attempt_and_no
     service: FileService, monkeypatch
 ):
     monkeypatch.setattr("backend.jobs.finish.backoff", lambda _attempt: timedelta(0))
-    from backend.resources import store  # noqa: PLC0415 - the module, whose function is replaced
-
-    know, calls = store._known, []
+    know, calls = store.known, []
 
     def look_too_early(session, resource, prepared):
         calls.append(prepared)
         return know(session, resource, prepared) if len(calls) > 1 else {}
 
     service.imported("banks", HEADER + bank("B1"))
-    monkeypatch.setattr(store, "_known", look_too_early)
+    monkeypatch.setattr(store, "known", look_too_early)
     accepted = service.upload("/imports/banks", HEADER + bank("B1", called="New") + bank("B2"))
     service.run()
     reconcile(service.doorbell, patience=timedelta(0))
@@ -193,8 +193,6 @@ def test_an_import_that_is_cancelled_between_parts_keeps_what_is_stored_and_stop
 
 def test_a_large_row_group_is_stored_in_pieces_that_the_database_takes(service: FileService, monkeypatch):
     asked = []
-    from backend.batches import imports  # noqa: PLC0415 - the module, whose functions are looked at
-
     importer = imports.importer_named("banks")
     real = importer.store
     monkeypatch.setattr(imports, "importer_named", lambda _name: importer)

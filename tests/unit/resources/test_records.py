@@ -1,31 +1,30 @@
 """Records one by one, on the blood service's banks, units and donations."""
 
-from dataclasses import replace
-
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
 from backend.domains.blood.resource_schemas import NewBank, NewUnit
-from backend.domains.blood.resources import BANKS, UNITS
+from backend.domains.blood.resources import BANKS, REQUESTS, UNITS
 from backend.domains.blood.tables import BloodBank
 from backend.errors import Conflict, NotFound, ValidationFailed
 from backend.extensions import transaction
 from backend.resources import records
 from backend.resources.schemas import change_schema, query_schema
 from tests.unit.batches.file_service import FileService
+from tests.unit.domains.blood.outcome_cases import a_request, store
 
 pytestmark = pytest.mark.usefixtures("service")
 
 
-def a_bank(name="B1", **changes) -> NewBank:
-    values = {"external_id": name, "name": "General", "district": "Kollam", "latitude": 9.0, "longitude": 76.6}
+def a_bank(external_id="B1", **changes) -> NewBank:
+    values = {"external_id": external_id, "name": "General", "district": "Kollam", "latitude": 9.0, "longitude": 76.6}
     return NewBank(**(values | changes))
 
 
-def a_unit(bank_id, name="U1", **changes) -> NewUnit:
+def a_unit(bank_id, **changes) -> NewUnit:
     values = {"blood_group": "B+", "product": "red_cells_additive", "collected_at": "2026-03-01T10:00Z"}
-    return NewUnit(**({"external_id": name, "bank_id": bank_id} | values | changes))
+    return NewUnit(**({"external_id": "U1", "bank_id": bank_id} | values | changes))
 
 
 def patch(resource, record_id, **changes):
@@ -121,13 +120,13 @@ def test_a_patch_must_leave_the_whole_valid(service: FileService):
     assert (moved.product, moved.expires_at.day) == ("platelets", 5)
 
 
-def test_a_record_that_came_without_an_external_id_can_be_changed(service: FileService):
-    bank, _ = records.add(BANKS, a_bank())
-    nameless = replace(BANKS, new=NewBank)  # as the blood service's requests and donations may be
-    with transaction() as session:
-        found = session.execute(select(BloodBank.__table__)).mappings().one()
-    assert found["external_id"] == "B1"
-    assert patch(nameless, bank.id, name="Lakeshore").external_id == "B1"
+def test_a_record_without_an_external_id_can_be_changed_and_stays_without(service: FileService):
+    request_id = store(a_request(needed_by=None))
+    changed = patch(REQUESTS, request_id, needed_by="2026-04-01T10:00Z")
+    assert (changed.external_id, changed.needed_by.month) == (None, 4)
+    assert patch(REQUESTS, request_id, needed_by=None).needed_by is None
+    with pytest.raises(ValidationFailed, match="needed_by must be later than created_at"):
+        patch(REQUESTS, request_id, needed_by="2020-04-01T10:00Z")
 
 
 def test_lists_are_in_order_filtered_and_cut_into_pages(service: FileService):
