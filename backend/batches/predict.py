@@ -90,7 +90,7 @@ PREDICT_PART = JobKind(
     result=PartResult,
     run=predict_part,
     queue="batch",
-    timeout=300,
+    timeout=1800,  # a part of Parquet is a row group, which may be the whole file
     retries=3,
 )
 PREDICT_FILE = JobKind(

@@ -68,7 +68,10 @@ class Prospects:
 
 
 Score = Callable[[float, float], Prospects]
-"""Takes a radius in km and a moment in epoch seconds; returns who may be asked then, as far as is known now."""
+"""Takes a radius in km and a moment in epoch seconds; returns who may be asked then, as far as is known now.
+
+More than the best `size.POOL_LIMIT` by the match score need not come: hazards are costly, and no more are considered.
+"""
 
 
 @dataclass(frozen=True, slots=True)
