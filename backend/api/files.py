@@ -108,10 +108,11 @@ def _cut_off(received: int) -> BadRequest:
 
 
 def _accepted(job: JobView) -> Response:
+    headers = {"Location": url_for("api.files.progress", job_id=job.id)}
     if wait := preferred_wait():
         wait_for_job(job.id, seconds=wait)
+        headers["Preference-Applied"] = "wait"
     work = get_file_work(job.id)
-    headers = {"Location": url_for("api.files.progress", job_id=job.id)}
     if work.state in FINAL:
-        return answer(work, headers=headers | {"Preference-Applied": "wait"})
+        return answer(work, headers=headers)
     return answer(work, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})

@@ -64,6 +64,7 @@ def _files(paths: Paths) -> None:
     listed = paths.ok(FileList) | paths.problems(404, 503)
     paths.add("get", "/jobs/<uuid:job_id>/files", operation("files.list", "files", "List the files of a job", listed))
     sent = {status: {"description": says, "content": files} for status, says in _SENT.items()}
+    sent["304"] = {"description": "It is the one that `If-None-Match` names."}
     sending = operation("files.get", "files", "Download a file of a job", sent | paths.problems(404, 410, 416, 503))
     paths.add("get", "/jobs/<uuid:job_id>/files/<role>", sending)
 

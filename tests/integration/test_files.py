@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import random
 import signal
 import socket
@@ -45,7 +46,7 @@ def golden() -> tuple[list[str], list[list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def large(golden, tmp_path_factory) -> Path:
+def large(golden, tmp_path_factory) -> Iterator[Path]:
     """A file of several parts, with a row here and there that cannot be read."""
     columns, rows = golden
     path = tmp_path_factory.mktemp("large") / "rows.csv"
@@ -57,7 +58,8 @@ def large(golden, tmp_path_factory) -> Path:
             if number % BAD_EVERY == 0:
                 cells[0] = "many"
             file.write(",".join([*cells, NOTES]) + "\n")
-    return path
+    yield path
+    path.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +292,7 @@ def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_others_are_
         assert "HYPERLINK" not in error["reason"]
 
 
-DONORS = 8_000
+DONORS = 10_000
 NOW = datetime.now(UTC).replace(microsecond=0)
 TABLES = {
     "donors": "donor",
@@ -423,14 +425,24 @@ def errors_can_be_downloaded_piece_by_piece(stack: Stack, job_id: str) -> None:
     assert stack.call("GET", path, headers={"Range": "bytes=9999-"}).status == 416
 
 
+def test_a_file_without_rows_fails_with_the_reason(running):
+    job_id = accepted(running.upload("/api/ml/imports/donors", HEADER, CSV))
+    done = finished(running, job_id)
+    assert (done["state"], done["files"]) == ("failed", [])
+    assert done["error"] == {"code": "bad_file", "message": "the file has no rows, only a header"}
+
+
 def test_what_is_over_was_removed_and_what_can_be_downloaded_is_there(running):
-    """Beat asks for the sweep every few seconds; the tests above took longer."""
-    kept = {}
+    """Beat asks for the sweep every few seconds; most of the tests above took longer."""
+
+    def kept() -> dict[str, set[str]]:
+        below = os.walk(running.root / "files")
+        return {Path(path).name: {*folders, *files} for path, folders, files in islice(below, 1, None)}
 
     def swept() -> bool:
-        kept.update({path.name: {file.name for file in path.iterdir()} for path in (running.root / "files").iterdir()})
-        return not any(name.startswith(("input", "parts")) for names in kept.values() for name in names)
+        return not any({"parts", "input.csv", "input.ndjson", "input.parquet"} & names for names in kept().values())
 
-    wait_until(swept, seconds=25, what=lambda: str(kept))
-    for job_id, names in kept.items():
-        assert names == {f"{file['role']}.{file['format']}" for file in work(running, job_id)["files"]}
+    wait_until(swept, seconds=25, what=lambda: str(kept()))
+    assert kept()
+    for job_id, names in kept().items():
+        assert names == {f"{file['role']}.{file['format']}" for file in work(running, job_id)["files"]} != set()

@@ -1,4 +1,4 @@
-"""From a file of donors to blood: planned, asked, answered and given, on a real PostgreSQL with two workers that plan."""
+"""From a file of donors to blood: planned, asked, answered and given; two workers plan, on a real PostgreSQL."""
 
 import random
 from collections.abc import Iterator
@@ -101,7 +101,6 @@ def donors_are_imported(stack: Stack) -> None:
 def a_critical_request_has_a_wave_that_is_due(stack: Stack) -> tuple[int, list[int]]:
     request_id = add_request(stack, "R-1", urgency=4)
     result = plan(stack, request_id)
-    print(result)
     donors = due(result)
     assert result["reason"] is None
     assert result["units_wanted"] == 2
@@ -121,7 +120,6 @@ def asked_donors_are_counted_and_not_asked_again(stack: Stack, request_id: int, 
         assert (ask["revealed"], ask["name"]) == (False, MASKED_NAME)
         assert ask["phone"].startswith("•")
     result = plan(stack, request_id)
-    print(result)
     assert (result["asked"]["asked"], result["asked"]["silent"]) == (len(wave), len(wave))
     assert result["probability"] > 0
     assert not set(wave) & {donor["donor_id"] for one in result["waves"] for donor in one["donors"]}
@@ -210,7 +208,7 @@ def two_plans_at_once_share_no_donor(stack: Stack) -> None:
     assert all(waves), "each has a wave that is due"
     assert not set(waves[0]) & set(waves[1])
     third = due(plan(stack, add_request(stack, "R-20", urgency=3)))
-    print(len(waves[0]),len(waves[1]),len(third))
+    assert third
     assert not set(third) & {*waves[0], *waves[1]}
 
 

@@ -237,7 +237,7 @@ class UnitRecord(_Record):
 
 
 class _Filters(Input):
-    external_id: str | None = None
+    external_id: ExternalId | None = None
 
 
 class DonorFilters(_Filters):

@@ -42,6 +42,13 @@ def url(done) -> str:
     return f"/api/ml/jobs/{done['id']}/files/errors"
 
 
+def fetched(service: FileService, url: str, **headers: str):
+    """Download a file with headers, and close it."""
+    return service.client.get(
+        url, headers={name.replace("_", "-"): value for name, value in headers.items()}, buffered=True
+    )
+
+
 class CutOff(io.RawIOBase):
     """A body whose sender went away, as different servers show it: the end of the stream, or an error."""
 
@@ -144,41 +151,40 @@ def test_an_upload_that_is_cut_off_is_a_400_and_nothing_is_stored(service: FileS
 
 def test_a_file_is_sent_whole_with_its_digest_name_and_expiry(service: FileService, done, url):
     (file,) = done["files"]
-    sent = service.client.get(url)
+    sent = fetched(service, url)
     assert (sent.status_code, len(sent.data)) == (200, file["bytes"])
     assert sent.headers["ETag"] == f'"{file["sha256"]}"'
     assert sent.headers["Content-Type"].startswith(Format.CSV.media_type)
     assert f"{done['id']}-errors.csv" in sent.headers["Content-Disposition"]
     assert sent.headers["Cache-Control"] == "private, no-cache"
-    assert service.client.head(url).headers["Content-Length"] == str(file["bytes"])
-    sent.close()
+    assert service.client.head(url, buffered=True).headers["Content-Length"] == str(file["bytes"])
 
 
 @pytest.mark.parametrize(
     ("asked", "of"), [("bytes=0-3", slice(0, 4)), ("bytes=4-", slice(4, None)), ("bytes=-5", slice(-5, None))]
 )
 def test_a_range_is_sent_by_itself(service: FileService, url, asked, of):
-    whole = service.client.get(url).data
-    sent = service.client.get(url, headers={"Range": asked})
+    whole = fetched(service, url).data
+    sent = fetched(service, url, Range=asked)
     assert (sent.status_code, sent.data) == (206, whole[of])
     assert sent.headers["Content-Range"].endswith(f"/{len(whole)}")
 
 
 def test_a_download_goes_on_only_in_the_same_file(service: FileService, done, url):
     tag = f'"{done["files"][0]["sha256"]}"'
-    assert service.client.get(url, headers={"Range": "bytes=4-", "If-Range": tag}).status_code == 206
-    assert service.client.get(url, headers={"Range": "bytes=4-", "If-Range": '"other"'}).status_code == 200
+    assert fetched(service, url, Range="bytes=4-", If_Range=tag).status_code == 206
+    assert fetched(service, url, Range="bytes=4-", If_Range='"other"').status_code == 200
 
 
 @pytest.mark.parametrize("asked", ["bytes=100000-", "bytes=5-2"])
 def test_a_range_outside_the_file_is_a_416(service: FileService, url, asked):
-    is_problem(service.client.get(url, headers={"Range": asked}), 416, "requested_range_not_satisfiable")
+    is_problem(fetched(service, url, Range=asked), 416, "requested_range_not_satisfiable")
 
 
 def test_who_has_the_file_already_is_told_so(service: FileService, done, url):
     tag = f'"{done["files"][0]["sha256"]}"'
-    assert service.client.get(url, headers={"If-None-Match": tag}).status_code == 304
-    assert service.client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert fetched(service, url, If_None_Match=tag).status_code == 304
+    assert fetched(service, url, If_None_Match='"other"').status_code == 200
 
 
 def test_a_file_that_expired_is_a_410_whether_swept_or_not(service: FileService, done, url):

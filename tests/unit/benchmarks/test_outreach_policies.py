@@ -17,7 +17,7 @@ MODELS = Path(__file__).parents[3] / "models_artifacts"
 
 @pytest.fixture(scope="module")
 def before() -> Life:
-    return live(donors=900, seed=4, end=END, years=0.3)
+    return live(donors=600, seed=4, end=END, years=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ share `Pace.patience`. Waiting is better as soon as 1 - P < w * patience, so a w
 
 few at first and, as the deadline nears and w falls to 0, as many as the target needs. A second rule protects requests
 with few donors in reach: those asked now and, one interval later, everybody else together must still reach the target
-(or come within `MAY_LOSE` of what everybody asked now would reach). Neither rule has a number fitted to a simulation.
+(or come within `MAY_LOSE` of what everybody asked now would reach). `patience` and `MAY_LOSE` are judgements, not fits.
 """
 
 from bisect import bisect_left

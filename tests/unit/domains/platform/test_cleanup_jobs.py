@@ -12,8 +12,9 @@ from backend.audit.cleanup import Cleaned
 from backend.domains.platform import cleanup_jobs
 from backend.domains.platform.domain import DOMAIN
 from backend.domains.platform.schemas import CleanupRequest
-from backend.errors import ArchiveError
+from backend.errors import ArchiveError, NotFound
 from backend.extensions import Table, db, transaction
+from backend.files.tables import JobFile
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.jobs.clock import utc_now
@@ -46,6 +47,7 @@ def ended_job(*, days_ago: int):
     moment = utc_now() - timedelta(days=days_ago)
     with transaction() as session:
         session.execute(update(Job).where(Job.id == job.id).values(created_at=moment, finished_at=moment))
+    return job.id
 
 
 def run(app: Flask):
@@ -106,6 +108,26 @@ def test_a_second_attempt_goes_on_and_its_result_tells_of_both(app: Flask, monke
     done = get_job(job_id)
     assert (done.state, done.result["rows"], stored()) == (JobState.SUCCEEDED, 3, 1)
     assert len(done.result["tables"][-1]["files"]) == 3
+
+
+def test_a_job_stays_as_long_as_one_of_its_parts_and_leaves_with_its_files(app: Flask):
+    whole, part = ended_job(days_ago=40), ended_job(days_ago=20)
+    now = utc_now()
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == part).values(parent_id=whole, part=0))
+        same = {"format": "csv", "bytes": 1, "sha256": "0" * 64, "created_at": now, "expires_at": now}
+        session.add(JobFile(job_id=whole, role="result", **same))
+    run(app)[1]()
+    assert get_job(whole)
+    with transaction() as session:
+        old = now - timedelta(days=40)
+        session.execute(update(Job).where(Job.id == part).values(created_at=old, finished_at=old))
+    for _ in range(2):  # parts leave one night, the whole the next
+        run(app)[1]()
+    with pytest.raises(NotFound):
+        get_job(whole)
+    with transaction(read_only=True) as session:
+        assert session.get(JobFile, (whole, "result")) is None
 
 
 def test_the_cleanup_runs_every_night():
