@@ -7,6 +7,7 @@ import numpy as np
 
 from backend.domains.blood.outreach.exposure import gini
 from backend.domains.blood.outreach.plans import TARGET
+from backend.domains.blood.outreach_scoring import MODELS, shared_sd
 from backend.domains.blood.records import Contacts, Outcome
 from backend.domains.blood.simulate.world import Life, joined, live
 from backend.domains.blood.train import END
@@ -14,7 +15,7 @@ from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.settings import load_settings
 from benchmarks.outreach_month import DAYS, Month, Policy
-from benchmarks.outreach_policies import AVAILABILITY, HAZARDS, MATCH, Everyone, Planner, Some
+from benchmarks.outreach_policies import Everyone, Planner, Some
 from benchmarks.report import Table
 
 DONORS = 8_000
@@ -58,7 +59,7 @@ class Figures:
 def measure_outreach() -> list[Table]:
     """Play the month of each seed with each way."""
     models = ModelClient(Catalogue(load_settings().models_dir), threads=1)
-    models.preload([AVAILABILITY, HAZARDS, MATCH])
+    models.preload(MODELS)
     figures: dict[str, list[Figures]] = {}
     first_looks: list[tuple[float, bool]] = []
     for seed in SEEDS:
@@ -99,10 +100,10 @@ def base_rate(before: Life) -> float:
 
 
 def _policies(before: Life, models: ModelClient, *, seed: int) -> dict[str, Policy]:
-    sd = Planner.shared_sd(models)
+    sd = shared_sd(models)
     rate = base_rate(before)
     return {
-        "planner": Planner(models, request_sd=sd),
+        "planner": Planner(models),
         "nearest eligible": Some(base_rate=rate, request_sd=sd, seed=None),
         "random eligible": Some(base_rate=rate, request_sd=sd, seed=seed),
         "everyone in radius": Everyone(cool_down=True),

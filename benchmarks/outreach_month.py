@@ -135,6 +135,12 @@ class Month:
         free = ~unable[found.rows]
         return replace(found, rows=found.rows[free], distance_km=found.distance_km[free])
 
+    def distance(self, row: int, donor: Rows) -> Floats:
+        """Return how far donors (n,) are from the place of a request, in km."""
+        donors, requests = self.life.donors, self.requests
+        place = float(requests.latitude[row]), float(requests.longitude[row])
+        return distance_km(donors.latitude[donor], donors.longitude[donor], *place)
+
     def history(self) -> History:
         """Return what is on record, at most `HISTORY_HOURS` old."""
         if self._history is None or self._history[0] < self.now - HISTORY_HOURS * HOUR:

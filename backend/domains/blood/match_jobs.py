@@ -20,6 +20,7 @@ from backend.domains.blood.features import (
 from backend.domains.blood.horizons import HORIZON_HOURS
 from backend.domains.blood.matching import CRITICAL, RADIUS_KM, matches_to_return, rank
 from backend.domains.blood.outreach.size import donors_to_ask
+from backend.domains.blood.outreach_scoring import shared_sd
 from backend.domains.blood.queries import find_request, still_listed
 from backend.domains.blood.reasons import strongest_reasons
 from backend.domains.blood.records import BLOOD_GROUPS, GROUP_CODE, Component, Floats, Rows
@@ -128,10 +129,9 @@ def match_donors(request: MatchRequest, context: JobContext) -> MatchResult:
 
 
 class MatchParameters(BaseModel):
-    """What the match model learnt besides its trees: intervals by score, and what donors asked together share."""
+    """What the match model learnt besides its trees: intervals by score."""
 
     interval: IntervalCurve
-    request_sd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _rank(
         recent_asks=features.column("asks_last_30d").astype(np.int64),
         donor_id=snapshot.donors.id[candidates.rows],
     )
-    plan = donors_to_ask(scores[order], need.units, request_sd=learnt.request_sd)
+    plan = donors_to_ask(scores[order], need.units, request_sd=shared_sd(context.models))
     best = order[: top_k + SPARE]
     with context.read() as session:
         listed = still_listed(session, snapshot.donors.id[candidates.rows[best]].tolist())

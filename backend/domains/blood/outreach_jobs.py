@@ -9,7 +9,7 @@ from backend.domains.blood.donor_index import DEFAULT_COOL_DOWN
 from backend.domains.blood.donor_pool import Snapshot
 from backend.domains.blood.geography import distance_km
 from backend.domains.blood.horizons import HORIZON_HOURS
-from backend.domains.blood.match_jobs import POOL, MatchParameters
+from backend.domains.blood.match_jobs import POOL
 from backend.domains.blood.matching import CRITICAL, RADIUS_KM
 from backend.domains.blood.outreach.outlook import Asked, State
 from backend.domains.blood.outreach.planner import plan
@@ -25,7 +25,7 @@ from backend.domains.blood.outreach_schemas import (
     StockFirst,
     StockLine,
 )
-from backend.domains.blood.outreach_scoring import MATCH, MODELS, Occasion, chances, hazard_edges, prospects
+from backend.domains.blood.outreach_scoring import MODELS, Occasion, chances, hazard_edges, prospects, shared_sd
 from backend.domains.blood.queries import find_request
 from backend.domains.blood.records import BLOOD_GROUPS, GROUP_CODE, Component, Ints
 from backend.domains.blood.stock_queries import UsableUnits, usable_units
@@ -102,7 +102,7 @@ def plan_outreach(request: PlanRequest, context: JobContext) -> PlanResult:
         usable_stock=usable,
         urgency=stored.urgency,
         deadline=search.occasion.deadline,
-        request_sd=MatchParameters.model_validate(context.models.manifest(MATCH).parameters).request_sd,
+        request_sd=shared_sd(context.models),
     )
     found = plan(need, asked, now=now.timestamp(), edges=hazard_edges(context.models), score=search.score)
     held_until = _hold(request, stored, found, search, now) if request.hold else None

@@ -1,10 +1,12 @@
 """What the models say of donors for outreach: prospects of those who may be asked, chances of those who were."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from backend.domains.blood.features import Asks, availability_features, match_features, response_features
 from backend.domains.blood.history import History
@@ -51,6 +53,13 @@ class Chances(NamedTuple):
     hazards: Floats  # (n, bins)
 
 
+class SharedLuck(BaseModel):
+    """What the match model learnt about how far donors asked together go up or down together, in log-odds."""
+
+    request_sd: float
+    period_sd: float
+
+
 def prospects(
     models: Models,
     history: History,
@@ -80,7 +89,7 @@ def prospects(
             scores[kept],
             hazards=hazards,
             edges=edges,
-            hours=(occasion.deadline - at) / HOUR,
+            hours=(occasion.deadline - asks.as_of) / HOUR,
             distance_km=distance_km,
             urgency=occasion.urgency,
         ),
@@ -100,19 +109,21 @@ def chances(
     hazards, edges = predict_hazards(models, response_features(history, asks).values)
     scores = models.predict(MATCH, match_features(history, asks).values)
     accepts = models.predict(AVAILABILITY, availability_features(history, asks).values)
-    p = np.empty(len(rows))
-    for place, at in enumerate(asked_at.tolist()):
-        one = slice(place, place + 1)
-        hours = (occasion.deadline - at) / HOUR
-        p[one] = chance_in_time(
-            scores[one],
-            hazards=hazards[one],
-            edges=edges,
-            hours=hours,
-            distance_km=distance_km[one],
-            urgency=occasion.urgency,
-        )
+    p = chance_in_time(
+        scores,
+        hazards=hazards,
+        edges=edges,
+        hours=(occasion.deadline - asked_at) / HOUR,
+        distance_km=distance_km,
+        urgency=occasion.urgency,
+    )
     return Chances(p, chance_kept(scores, accepts), hazards)
+
+
+def shared_sd(models: Models) -> float:
+    """Return the sd, in log-odds, of what donors asked together share: the request's luck and the time of year."""
+    learnt = SharedLuck.model_validate(models.manifest(MATCH).parameters)
+    return math.hypot(learnt.request_sd, learnt.period_sd)
 
 
 def hazard_edges(models: Models) -> Floats:
@@ -121,13 +132,12 @@ def hazard_edges(models: Models) -> Floats:
 
 
 def _asks(history: History, occasion: Occasion, rows: Rows, distance_km: Floats, at: Floats) -> Asks:
-    left = [learnt_hours((occasion.deadline - one) / HOUR, urgency=occasion.urgency) for one in at.tolist()]
     return Asks(
         donor=rows,
         as_of=at,
         distance_km=distance_km,
         urgency=np.full(len(rows), float(occasion.urgency)),
         units=np.full(len(rows), float(occasion.units)),
-        hours_until_needed=np.array(left),
+        hours_until_needed=learnt_hours((occasion.deadline - at) / HOUR, urgency=occasion.urgency),
         group_match=(history.donors.blood_group[rows] == occasion.blood_group).astype(np.float64),
     )

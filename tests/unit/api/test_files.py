@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import update
-from werkzeug.test import EnvironBuilder
 
 from backend.extensions import transaction
 from backend.files.tables import JobFile
@@ -133,16 +132,11 @@ def test_rows_in_a_request_are_a_body_like_any_other_and_have_its_limit(service:
 
 @pytest.mark.parametrize("error", [None, ConnectionResetError("reset"), TimeoutError("slow")])
 @pytest.mark.parametrize("sent", [0, 10, len(BANKS + BANK) - 1])
-def test_an_upload_that_is_cut_off_is_a_400_and_nothing_is_stored(service: FileService, error, sent):
+@pytest.mark.parametrize("server", [{}, {"wsgi.input_terminated": True}], ids=["plain", "like gunicorn"])
+def test_an_upload_that_is_cut_off_is_a_400_and_nothing_is_stored(service: FileService, error, sent, server):
     body = (BANKS + BANK).encode()
-    builder = EnvironBuilder(
-        path="/api/ml/imports/banks",
-        method="POST",
-        content_type="text/csv",
-        content_length=len(body),
-        input_stream=CutOff(body[:sent], error),
-    )
-    refused = service.client.open(builder.get_request())
+    sender = {"wsgi.input": CutOff(body[:sent], error), "CONTENT_LENGTH": str(len(body)), **server}
+    refused = service.upload("/imports/banks", b"", environ_overrides=sender)
     detail = is_problem(refused, 400, "bad_request")
     assert "cut off after" in detail
     assert "nothing was stored, send it again" in detail

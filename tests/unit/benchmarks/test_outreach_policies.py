@@ -23,7 +23,7 @@ def before() -> Life:
 @pytest.fixture(scope="module")
 def planner() -> Planner:
     models = ModelClient(Catalogue(MODELS), threads=1)
-    return Planner(models, request_sd=Planner.shared_sd(models))
+    return Planner(models)
 
 
 @pytest.fixture(scope="module")

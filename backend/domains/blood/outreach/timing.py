@@ -40,15 +40,15 @@ def worth_of_delay(hazards: Floats, edges: Floats, *, before: Floats, after: Flo
     return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0.0)
 
 
-def learnt_hours(hours: float, *, urgency: int) -> float:
-    """Return the hours until needed with which the match model is to be asked, for an ask that leaves `hours`."""
-    return max(hours, LEARNT_SHARE * HORIZON_HOURS[urgency])
+def learnt_hours(hours: Floats, *, urgency: int) -> Floats:
+    """Return the hours until needed (n,) with which the match model is to be asked, for asks that leave `hours`."""
+    return np.maximum(hours, LEARNT_SHARE * HORIZON_HOURS[urgency])
 
 
 def chance_in_time(
-    p: Floats, *, hazards: Floats, edges: Floats, hours: float, distance_km: Floats, urgency: int
+    p: Floats, *, hazards: Floats, edges: Floats, hours: Floats, distance_km: Floats, urgency: int
 ) -> Floats:
-    """Return P(donates within `hours` of the ask) (n,) from the match model's `p` (n,) for `learnt_hours`.
+    """Return P(donates within `hours` (n,) of the ask) (n,) from the match model's `p` (n,) for `learnt_hours`.
 
     The model learnt from asks made soon after their requests. Where less time is left than it has seen, it hardly
     lowers its score, so it is asked about the least time it knows and the rest is `worth_of_delay`.

@@ -158,7 +158,7 @@ def test_an_unknown_external_id_is_named_by_its_field_and_not_repeated(client, i
         ),
         ({"event": "asked", "at": "2026-03-01T10:00:00"}, "events.0.at", "timezone"),
         ({"event": "asked", "at": "1990-01-01T00:00:00Z"}, "events.0.at", "was only created at"),
-            ({"event": "asked", "at": "0001-01-01T00:00:00+14:00"}, "events.0.at", "must lie from 1900 to 2149"),
+        ({"event": "asked", "at": "0001-01-01T00:00:00+14:00"}, "events.0.at", "must lie from 1900 to 2149"),
         ({"event": "forgotten"}, "events.0.event", "'asked'"),
     ],
 )
