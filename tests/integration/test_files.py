@@ -1,37 +1,36 @@
-"""Files on real workers: predicted and imported once whatever is killed, refused clearly, gone when they are over."""
+"""Files on real workers: every row predicted once whatever is killed, bad ones refused, gone when they are over."""
 
-import csv
 import hashlib
-import io
-import json
-import os
 import random
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import create_engine, text
 
 from backend.inference.catalogue import Catalogue
 from backend.settings import load_settings
 from tests.integration.conftest import Valkey
-from tests.integration.stack import Answer, Stack, wait_until
+from tests.integration.file_work import (
+    CSV,
+    PARQUET,
+    accepted,
+    attempts,
+    finished,
+    kill_in_a_part,
+    start_batch_worker,
+    started,
+    succeeded,
+    table,
+    work,
+)
+from tests.integration.stack import Stack, wait_until
 
 MODEL = "donor_seeker_match"
 BATCHES = f"/api/ml/batches?model={MODEL}"
 REVIEW = "/api/ml/stock/review"  # a short job of the batch queue
-CSV, NDJSON, PARQUET = (
-    {"Content-Type": media_type}
-    for media_type in ("text/csv", "application/x-ndjson", "application/vnd.apache.parquet")
-)
 ROWS = 60_000
 NOTES = "x" * 1_000  # makes a file of 60,000 rows as wide as takes several parts
 BAD_EVERY = 7_000
@@ -70,44 +69,10 @@ def running(tmp_path_factory) -> Iterator[Stack]:
     stack.start_api()
     stack.start_workers()
     stack.start_beat()
-    stack.wait_ready()
+    stack.wait_ready(seconds=90)
     yield stack
     stack.stop()
     valkey.stop()
-
-
-def accepted(answer: Answer) -> str:
-    assert answer.status == 202, answer
-    return str(answer.body["id"])
-
-
-def work(stack: Stack, job_id: str) -> dict[str, Any]:
-    answer = stack.call("GET", f"/api/ml/batches/{job_id}")
-    assert answer.status == 200, answer
-    body: dict[str, Any] = answer.body
-    return body
-
-
-def finished(stack: Stack, job_id: str, *, seconds: float = 60) -> dict[str, Any]:
-    wait_until(lambda: work(stack, job_id)["finished_at"] is not None, seconds=seconds, what=stack.tail("batch"))
-    return work(stack, job_id)
-
-
-def succeeded(stack: Stack, job_id: str) -> dict[str, Any]:
-    done = finished(stack, job_id)
-    assert done["state"] == "succeeded", done["error"]
-    return done
-
-
-def started(stack: Stack, job_id: str, *, parts: int = 1) -> None:
-    """Wait until some of the parts are done."""
-    wait_until(lambda: work(stack, job_id)["parts_done"] >= parts, seconds=30, what=stack.tail("batch"))
-
-
-def table(stack: Stack, job_id: str, role: str) -> list[dict[str, str]]:
-    answer = stack.call("GET", f"/api/ml/jobs/{job_id}/files/{role}")
-    assert answer.status == 200, answer
-    return list(csv.DictReader(io.StringIO(answer.body)))
 
 
 def folder(stack: Stack, job_id: str) -> Path:
@@ -122,38 +87,11 @@ def jobs(stack: Stack) -> set[str]:
     return {job["id"] for job in stack.call("GET", "/api/ml/jobs?limit=500").body["jobs"]}
 
 
-def kill_in_a_part(stack: Stack, job_id: str) -> dict[str, Any]:
-    """Kill the batch worker while it works on a part, with others done and others to do; return how far it was."""
-
-    def stopped_in_a_part() -> bool:
-        stack.signal("batch", signal.SIGSTOP)
-        parts = stack.call("GET", f"/api/ml/jobs?parent_id={job_id}&state=running").body["jobs"]
-        if not parts:
-            stack.signal("batch", signal.SIGCONT)
-        return bool(parts)
-
-    started(stack, job_id)
-    wait_until(stopped_in_a_part, seconds=20)
-    stack.kill("batch")
-    left = work(stack, job_id)
-    assert left["state"] == "waiting"
-    assert 0 < left["parts_done"] < left["parts"] - 1
-    return left
-
-
-def restart(stack: Stack) -> None:
-    stack.start_worker("batch", queues="batch,maintenance", pool="prefork", concurrency=1)
-
-
-def attempts(stack: Stack, job_id: str) -> list[int]:
-    return [part["attempt"] for part in stack.call("GET", f"/api/ml/jobs?parent_id={job_id}&limit=500").body["jobs"]]
-
-
 def test_a_batch_whose_worker_is_killed_has_every_row_once_and_the_bytes_of_an_undisturbed_one(running, large):
     undisturbed = let_another_job_pass_between_its_parts(running, large)
     job_id = accepted(running.upload(BATCHES, large, CSV))
     kill_in_a_part(running, job_id)
-    restart(running)
+    start_batch_worker(running)
     done = succeeded(running, job_id)
     assert max(attempts(running, job_id)) == 2
 
@@ -292,139 +230,6 @@ def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_others_are_
         assert "HYPERLINK" not in error["reason"]
 
 
-DONORS = 10_000
-NOW = datetime.now(UTC).replace(microsecond=0)
-TABLES = {
-    "donors": "donor",
-    "requests": "blood_request",
-    "donations": "donation",
-    "banks": "blood_bank",
-    "units": "blood_unit",
-}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def importing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    if request.param == "sqlite":
-        yield request.getfixturevalue("running")
-        return
-    valkey: Valkey = request.getfixturevalue("valkey")
-    stack = Stack(tmp_path, database_url=request.getfixturevalue("postgresql"), broker_url=valkey.url)
-    stack.migrate()
-    stack.start_api()
-    restart(stack)
-    stack.start_beat()
-    yield stack
-    stack.stop()
-
-
-def test_an_import_whose_worker_is_killed_stores_every_record_once_and_again_changes_nothing(importing):
-    donors = donors_as_csv()
-    job_id = accepted(importing.upload("/api/ml/imports/donors", donors, CSV))
-    kill_in_a_part(importing, job_id)
-    restart(importing)
-    result = succeeded(importing, job_id)["result"]
-    assert max(attempts(importing, job_id)) == 2
-    assert counts(result) == {"created": DONORS, "updated": 0, "unchanged": 0, "failed": 1}
-    assert stored(importing, "donors") == [f"K-{number}" for number in range(DONORS)]
-    for name, (content, headers, created) in records_about_donors().items():
-        once = imported(importing, name, content, headers)
-        assert counts(once) == {"created": created, "updated": 0, "unchanged": 0, "failed": 1}, name
-        assert len(stored(importing, name)) == created
-
-    before = last_change(importing)
-    again = imported(importing, "donors", donors, CSV)
-    assert counts(again) == {"created": 0, "updated": 0, "unchanged": DONORS, "failed": 1}
-    for name, (content, headers, created) in records_about_donors().items():
-        again = imported(importing, name, content, headers)
-        assert counts(again) == {"created": 0, "updated": 0, "unchanged": created, "failed": 1}, name
-    assert last_change(importing) == before
-    errors_can_be_downloaded_piece_by_piece(importing, job_id)
-
-
-def donors_as_csv() -> bytes:
-    """The donors K-0, K-1, …, and in the middle one that was not born yet."""
-    name = "A" * 200  # makes several parts of the file
-    rows = [f"K-{n},B+,1985-06-0{1 + n % 9},{9 + n % 300 / 100},76.3,yes,{name}" for n in range(DONORS)]
-    rows.insert(DONORS // 2, f"K-unborn,B+,2985-06-01,10,76.3,yes,{name}")
-    return HEADER + "\n".join(rows).encode()
-
-
-def records_about_donors() -> dict[str, tuple[bytes, dict[str, str], int]]:
-    """Files that refer to donors and to each other, with how many of their rows can be stored: all but one."""
-    place = {"district": "Ernakulam", "latitude": 9.97, "longitude": 76.28}
-    need = place | {"blood_group": "O+", "units_required": 2}
-    requests = [need | {"external_id": f"K-R{number}", "urgency": 1 + number % 5} for number in range(9)]
-    days = [(NOW - timedelta(days=100 + number)).isoformat() for number in range(500)]
-    donations = [f"K-G{number},K-{number},{day}" for number, day in enumerate(days)]
-    donations += [f"K-G500,K-nobody,{days[0]}"]
-    banks = [place | {"external_id": f"K-B{number}", "name": f"Bank {number}"} for number in range(3)]
-    units = pa.Table.from_pylist(
-        [
-            {
-                "external_id": f"K-U{number}",
-                "bank_external_id": f"K-B{number % 3}" if number else "K-nowhere",
-                "blood_group": "O+",
-                "product": "red_cells_cpda1",
-                "collected_at": NOW - timedelta(days=number % 30),
-            }
-            for number in range(301)
-        ]
-    )
-    parquet = io.BytesIO()
-    pq.write_table(units, parquet)
-    return {
-        "requests": (as_ndjson(requests), NDJSON, 8),
-        "donations": ("\n".join(["external_id,donor_external_id,at", *donations]).encode(), CSV, 500),
-        "banks": (as_ndjson([*banks, {"external_id": "K-B9", "name": "", **place}]), NDJSON, 3),
-        "units": (parquet.getvalue(), PARQUET, 300),
-    }
-
-
-def as_ndjson(rows: list[dict[str, Any]]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-def imported(stack: Stack, name: str, content: bytes, headers: dict[str, str]) -> dict[str, Any]:
-    job_id = accepted(stack.upload(f"/api/ml/imports/{name}", content, headers))
-    result: dict[str, Any] = succeeded(stack, job_id)["result"]
-    return result
-
-
-def counts(result: dict[str, Any]) -> dict[str, int]:
-    return {name: result[name] for name in ("created", "updated", "unchanged", "failed")}
-
-
-def rows_of(stack: Stack, query: str) -> list[Any]:
-    engine = create_engine(stack.env["SANGUINE_DATABASE_URL"])
-    with engine.connect() as connection:
-        rows = [row[0] for row in connection.execute(text(query))]
-    engine.dispose()
-    return rows
-
-
-def stored(stack: Stack, name: str) -> list[str]:
-    """The external ids of the imported records, in the order in which they were stored."""
-    return rows_of(stack, f"SELECT external_id FROM {TABLES[name]} WHERE external_id LIKE 'K-%' ORDER BY id")  # noqa: S608 - ours
-
-
-def last_change(stack: Stack) -> list[Any]:
-    return [rows_of(stack, f"SELECT max(updated_at) FROM {table}") for table in TABLES.values()]  # noqa: S608 - ours
-
-
-def errors_can_be_downloaded_piece_by_piece(stack: Stack, job_id: str) -> None:
-    path = f"/api/ml/jobs/{job_id}/files/errors"
-    whole = stack.call("GET", path)
-    assert whole.body.splitlines() == ["row,column,reason", f"{DONORS // 2 + 1},born_on,lies in the future"]
-    pieces = [stack.call("GET", path, headers={"Range": one}) for one in ("bytes=0-19", "bytes=20-")]
-    assert [piece.status for piece in pieces] == [206, 206]
-    assert pieces[0].headers["Content-Range"] == f"bytes 0-19/{len(whole.body)}"
-    assert "".join(piece.body for piece in pieces) == whole.body
-    etag = {"If-None-Match": whole.headers["ETag"]}
-    assert stack.call("GET", path, headers=etag).status == 304
-    assert stack.call("GET", path, headers={"Range": "bytes=9999-"}).status == 416
-
-
 def test_a_file_without_rows_fails_with_the_reason(running):
     job_id = accepted(running.upload("/api/ml/imports/donors", HEADER, CSV))
     done = finished(running, job_id)
@@ -432,17 +237,13 @@ def test_a_file_without_rows_fails_with_the_reason(running):
     assert done["error"] == {"code": "bad_file", "message": "the file has no rows, only a header"}
 
 
-def test_what_is_over_was_removed_and_what_can_be_downloaded_is_there(running):
-    """Beat asks for the sweep every few seconds; most of the tests above took longer."""
+def test_what_is_over_is_removed_and_what_can_be_downloaded_stays(running, golden):
+    done = succeeded(running, accepted(running.upload(BATCHES, table_of(golden, rows=10), CSV)))
+    failed = finished(running, accepted(running.upload("/api/ml/imports/donors", HEADER, CSV)))
+    wait_until(lambda: not folder(running, failed["id"]).exists(), seconds=25, what=running.tail("batch"))
 
-    def kept() -> dict[str, set[str]]:
-        below = os.walk(running.root / "files")
-        return {Path(path).name: {*folders, *files} for path, folders, files in islice(below, 1, None)}
+    def kept() -> list[str]:
+        return [path.name for path in folder(running, done["id"]).iterdir()]
 
-    def swept() -> bool:
-        return not any({"parts", "input.csv", "input.ndjson", "input.parquet"} & names for names in kept().values())
-
-    wait_until(swept, seconds=25, what=lambda: str(kept()))
-    assert kept()
-    for job_id, names in kept().items():
-        assert names == {f"{file['role']}.{file['format']}" for file in work(running, job_id)["files"]} != set()
+    wait_until(lambda: kept() == ["result.csv"], seconds=25, what=lambda: str(kept()))
+    assert [row["row"] for row in table(running, done["id"], "result")] == [str(number) for number in range(1, 11)]

@@ -31,7 +31,7 @@ def running(tmp_path: Path, postgresql: str, valkey: Valkey) -> Iterator[Stack]:
         )
     stack.start_worker("batch", queues="batch,maintenance", pool="prefork", concurrency=1)
     stack.start_beat()
-    stack.wait_ready()
+    stack.wait_ready(seconds=90)
     yield stack
     stack.stop()
 

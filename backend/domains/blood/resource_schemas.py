@@ -1,5 +1,6 @@
 """The records a blood service brings: donors, requests, donations, banks and units, as they are sent and shown."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -24,6 +25,13 @@ CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST_BIRTH = date(1900, 1, 1)
 SexName = Literal["female", "male", "unknown"]
 UnitState = Literal["available", "reserved", "issued", "discarded"]
+
+
+def _written_out(value: object) -> object:
+    # A number would be taken for seconds since 1970, and so would 20260301.
+    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\s0-9.+]*", value)):
+        raise ValueError("is a number; write a day as 2026-03-01 and a moment as 2026-03-01T10:30:00+05:30")
+    return value
 
 
 def _happened(value: datetime) -> datetime:
@@ -65,7 +73,8 @@ ExternalId = Annotated[
     ),
 ]
 Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()/-]{3,30}$")]
-Happened = Annotated[Moment, AfterValidator(_happened)]
+WrittenMoment = Annotated[Moment, BeforeValidator(_written_out)]
+Happened = Annotated[WrittenMoment, AfterValidator(_happened)]
 Latitude = Annotated[float, Field(ge=-90.0, le=90.0, description="Degrees north.")]
 Longitude = Annotated[float, Field(ge=-180.0, le=180.0, description="Degrees east.")]
 Product = Annotated[str, AfterValidator(_known_product), Field(json_schema_extra={"enum": list(PRODUCTS)})]
@@ -79,14 +88,14 @@ class NewDonor(Input):
     phone: Phone | None = None
     blood_group: BloodGroupName
     sex: SexName = "unknown"
-    born_on: Annotated[date, AfterValidator(_born)]
+    born_on: Annotated[date, BeforeValidator(_written_out), AfterValidator(_born)]
     weight_kg: float | None = Field(default=None, gt=0.0, le=400.0)
     hemoglobin_g_dl: float | None = Field(default=None, gt=0.0, le=30.0)
     district: DistrictName | None = Field(default=None, description="Without it, the one whose centre is nearest.")
     latitude: Latitude
     longitude: Longitude
     consented: bool = Field(description="Agreed to be contacted; nobody is matched who did not.")
-    deferred_until: Moment | None = None
+    deferred_until: WrittenMoment | None = None
     registered_at: Happened | None = Field(default=None, description="Without it, now.")
 
 
@@ -103,14 +112,14 @@ class NewRequest(Input):
     units_required: int = Field(default=1, ge=1, le=20)
     urgency: int = Field(default=2, ge=1, le=4, description="1 routine, 2 soon, 3 urgent, 4 critical.")
     created_at: Happened | None = Field(default=None, description="Without it, now.")
-    needed_by: Moment | None = Field(
+    needed_by: WrittenMoment | None = Field(
         default=None, description="When the donation must have happened; without it the urgency's horizon applies."
     )
     cancelled_at: Happened | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.needed_by is not None and self.needed_by <= (self.created_at or utc_now()):
+        if self.needed_by is not None and self.created_at is not None and self.needed_by <= self.created_at:
             raise ValueError("needed_by must be later than created_at")
         return self
 
@@ -150,7 +159,7 @@ class NewUnit(Input):
     blood_group: BloodGroupName
     product: Product
     collected_at: Happened
-    expires_at: Moment | None = Field(
+    expires_at: WrittenMoment | None = Field(
         default=None, description="Without it, the product's shelf life after collection; it cannot be later."
     )
     state: UnitState = "available"

@@ -50,9 +50,17 @@ def _donors(_session: Session, rows: Sequence[NewDonor]) -> list[Values | Refuse
     ]
 
 
-def _requests(_session: Session, rows: Sequence[NewRequest]) -> list[Values | Refused]:
+def _requests(session: Session, rows: Sequence[NewRequest]) -> list[Values | Refused]:
     now = utc_now()
-    return [row.model_dump() | {"created_at": row.created_at or now} for row in rows]
+    over = {row.external_id for row in rows if row.created_at is None and row.needed_by and row.needed_by <= now}
+    # Of a stored one the moment it was created counts, so that a file can be imported again later.
+    over -= set(session.scalars(select(BloodRequest.external_id).where(BloodRequest.external_id.in_(over))))
+    return [
+        Refused("needed_by", "must be later than created_at, which is now if it is not given")
+        if row.external_id in over
+        else row.model_dump() | {"created_at": row.created_at or now}
+        for row in rows
+    ]
 
 
 def _donations(session: Session, rows: Sequence[NewDonation]) -> list[Values | Refused]:
