@@ -56,9 +56,13 @@ def _drain() -> None:
     A client that is still sending when the connection closes sees a reset in place of the answer.
     """
     stream: BinaryIO = request.environ["wsgi.input"]
-    left = min(request.content_length or 0, MOST_DRAINED)
-    while left > 0 and (chunk := stream.read(min(left, 65_536))):
-        left -= len(chunk)
+    length = MOST_DRAINED if request.environ.get("wsgi.input_terminated") else request.content_length or 0
+    left = min(length, MOST_DRAINED)  # a terminated body ends by itself, also a chunked one, whose length nobody knows
+    try:
+        while left > 0 and (chunk := stream.read(min(left, 65_536))):
+            left -= len(chunk)
+    except Exception as error:  # noqa: BLE001 - each server has its own errors for a body that is broken
+        log.info("body_not_drained", error=type(error).__name__)
 
 
 def init_errors(app: Flask) -> None:

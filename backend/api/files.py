@@ -5,7 +5,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, request, send_file, url_for
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from backend.api.answers import answer
 from backend.api.parse import body_as, preferred_wait, query_as
@@ -97,7 +97,9 @@ def _upload() -> Iterator[bytes]:
         while chunk := request.stream.read(CHUNK):
             received += len(chunk)
             yield chunk
-    except (OSError, BadRequest) as error:
+    except RequestEntityTooLarge:
+        raise
+    except Exception as error:  # each server has its own errors for a body that breaks off or is framed wrongly
         raise _cut_off(received) from error
     if received < (request.content_length or 0):  # gunicorn ends a body that was cut off like any other
         raise _cut_off(received)

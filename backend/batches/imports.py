@@ -24,7 +24,7 @@ from backend.tabular.columns import ERROR_COLUMNS, error_cells
 from backend.tabular.layout import Layout
 from backend.tabular.reading import read_part
 
-PART_BYTES = 512 << 10
+PART_BYTES = 256 << 10
 """Some thousand rows, which are one transaction: others write after a fraction of a second."""
 
 ROWS_AT_ONCE = 5_000

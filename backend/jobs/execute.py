@@ -85,7 +85,7 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
         finish.cancel_running(claimed)
         log.info("job_cancelled")
     except transient as error:
-        code = getattr(error, "code", type(error).__name__)
+        code = error.code if isinstance(error, SanguineError) else type(error).__name__
         state = finish.retry(claimed, code=code, message=_safe_message(error))
         log.warning("attempt_failed", code=code, state=state)
     except SanguineError as error:

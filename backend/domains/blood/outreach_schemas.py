@@ -72,8 +72,8 @@ class PlannedWave(BaseModel):
 class Exposure(BaseModel):
     """How unevenly the asks of 30 days fall on the eligible donors in reach: Gini coefficient, 0 evenly, 1 on one."""
 
-    before: Probability
-    after: Probability = Field(description="When all waves are sent.")
+    before: Probability | None = Field(description="Null when nobody was looked for.")
+    after: Probability | None = Field(description="When all waves are sent.")
 
 
 class PlanResult(BaseModel):

@@ -45,7 +45,7 @@ def plan(need: Need, asked: Asked, *, now: float, edges: Floats, score: Score) -
     A later wave is sent only if those before it turn out short: it is sized for that share, counted before any answer.
     """
     if need.wanted == 0:
-        return Plan(nobody(Reason.STOCK_COVERS, 1.0), (), 0.0, 0.0)
+        return Plan(nobody(Reason.STOCK_COVERS, 1.0), (), None, None)
     search = _Search(need, asked, edges, score)
     first = look = search.look(search.known(now), at=now)
     waves: list[Wave] = []
@@ -227,10 +227,10 @@ class _Found:
         )
 
 
-def _exposure(pool: Prospects | None, waves: list[Wave]) -> tuple[float, float]:
+def _exposure(pool: Prospects | None, waves: list[Wave]) -> tuple[float | None, float | None]:
     """Return the Gini coefficient of the asks in 30 days of the eligible donors, now and when all `waves` are sent."""
     if pool is None:
-        return 0.0, 0.0
+        return None, None
     chosen = np.concatenate([np.empty(0, dtype=np.int64), *(wave.donor for wave in waves)])
     asks = np.concatenate((pool.recent_asks, pool.resting_asks))
     after = np.concatenate((pool.recent_asks + np.isin(pool.donor, chosen), pool.resting_asks))

@@ -110,8 +110,8 @@ class Plan:
 
     decision: Decision
     waves: tuple[Wave, ...]  # the decision's own is the first, if it has one
-    exposure_before: float  # over the eligible donors within reach
-    exposure_after: float  # when all waves are sent
+    exposure_before: float | None  # over the eligible donors within reach; None: nobody was looked for
+    exposure_after: float | None  # when all waves are sent
 
 
 def nobody(

@@ -47,7 +47,8 @@ def models() -> ModelClient:
 def service(seeded_app: Flask, models, monkeypatch) -> FileService:
     monkeypatch.setattr(outreach_jobs, "POOL", DonorPool())
     seeded_app.extensions["models"] = models
-    with transaction() as session:  # nobody is bound by what the simulation left open
+    with transaction() as session:  # no stock, and nobody is bound by what the simulation left open
+        session.execute(delete(BloodUnit))
         session.execute(update(ContactOutcome).where(ContactOutcome.outcome.is_(None)).values(outcome="late_cancel"))
     return FileService(seeded_app)
 

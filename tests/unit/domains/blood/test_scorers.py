@@ -63,7 +63,7 @@ def test_the_answers_are_those_of_single_requests(models):
         predict_response_time(request, context).donors, score_response_time(rows(*ids), models, at), strict=True
     ):
         assert found[:2] == (one.donor_id, one.eligible)
-        assert found[2] is None or found[2] == pytest.approx(one.median_hours)
+        assert found[2] is None or found[2] == pytest.approx(one.median_hours, abs=0.005)
 
 
 def test_who_may_not_be_asked_is_not_available(models):
