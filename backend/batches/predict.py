@@ -63,8 +63,9 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
         part_file(request.file_of, number, FileRole.ERRORS, work.format, ERROR_COLUMNS) as errors,
     ):
         blocks = read_part(path, layout, request.part, columns=reads)
-        for size, asked in one_ahead((block.size, target.read(block, reads)) for block in blocks):
-            answered = target.answer(asked, context.models, work.as_of)
+        asked = one_ahead((block.size, target.read(block, reads)) for block in blocks)
+        # Three threads: one reads a block, one answers about the one before it, this one writes the one before that.
+        for size, answered in one_ahead((size, target.answer(one, context.models, work.as_of)) for size, one in asked):
             answers.write(answered.columns)
             errors.write(error_cells(answered.errors))
             seen += size

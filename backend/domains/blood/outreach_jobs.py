@@ -1,6 +1,6 @@
 """The job that plans whom to ask for a request: the stock first, then waves of donors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -26,7 +26,7 @@ from backend.domains.blood.outreach_schemas import (
     StockLine,
 )
 from backend.domains.blood.outreach_scoring import MODELS, Occasion, chances, hazard_edges, prospects, shared_sd
-from backend.domains.blood.queries import find_request
+from backend.domains.blood.queries import find_request, still_listed
 from backend.domains.blood.records import BLOOD_GROUPS, GROUP_CODE, Component, Ints
 from backend.domains.blood.stock_queries import UsableUnits, usable_units
 from backend.domains.blood.tables import BloodRequest
@@ -104,7 +104,10 @@ def plan_outreach(request: PlanRequest, context: JobContext) -> PlanResult:
         deadline=search.occasion.deadline,
         request_sd=shared_sd(context.models),
     )
-    found = plan(need, asked, now=now.timestamp(), edges=hazard_edges(context.models), score=search.score)
+    found = search.plan(need, asked, now)
+    while gone := search.gone(found):
+        search = replace(search, taken=search.taken | gone)
+        found = search.plan(need, asked, now)
     held_until = _hold(request, stored, found, search, now) if request.hold else None
     return PlanResult(
         request_id=stored.id,
@@ -149,6 +152,17 @@ class _Search:
             units=stored.units_required,
             deadline=deadline_of(stored).timestamp(),
         )
+
+    def plan(self, need: Need, asked: Asked, now: datetime) -> Plan:
+        """Return the waves with the donors as they are known here."""
+        edges = hazard_edges(self.context.models)
+        return plan(need, asked, now=now.timestamp(), edges=edges, score=self.score)
+
+    def gone(self, found: Plan) -> frozenset[int]:
+        """Return the ids of planned donors who were deleted or withdrew: the copy in memory may not know."""
+        planned = [donor for wave in found.waves for donor in self.ids(wave.donor)]
+        with self.context.read() as session:
+            return frozenset(planned) - still_listed(session, planned)
 
     def score(self, radius_km: float, at: float) -> Prospects:
         """Return who may be asked at a moment within a radius: everybody but those taken and those cooling down."""

@@ -1,18 +1,31 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from flask import Flask
 from numpy.typing import ArrayLike
+from sqlalchemy import delete, update
 
 from backend.app import create_app
+from backend.domains.blood import outreach_jobs
+from backend.domains.blood.donor_pool import DonorPool
+from backend.domains.blood.outreach_schemas import PlanRequest, PlanResult
 from backend.domains.blood.records import GROUP_CODE, Donors, Sex
 from backend.domains.blood.seed import seed
-from backend.extensions import Table, db
-from backend.settings import Settings
+from backend.domains.blood.tables import BloodUnit, ContactOutcome
+from backend.extensions import Table, db, transaction
+from backend.inference.catalogue import Catalogue
+from backend.inference.client import ModelClient
+from backend.jobs.claim import claim
+from backend.jobs.context import JobContext, RecordingModels
+from backend.jobs.submit import submit
+from backend.settings import PROJECT, Settings
+from tests.unit.batches.file_service import FileService
+from tests.unit.domains.blood.outreach_service import KIND, NOON
 
 SEEDED_DONORS = 600
 
@@ -78,3 +91,33 @@ def seeded_app(seeded_folder: Path, tmp_path: Path) -> Iterator[Flask]:
     shutil.copytree(seeded_folder, tmp_path, dirs_exist_ok=True)
     with application(tmp_path) as app:
         yield app
+
+
+@pytest.fixture(scope="session")
+def released_models() -> ModelClient:
+    return ModelClient(Catalogue(PROJECT / "models_artifacts"))
+
+
+@pytest.fixture
+def outreach(seeded_app: Flask, released_models, monkeypatch) -> FileService:
+    monkeypatch.setattr(outreach_jobs, "POOL", DonorPool())
+    seeded_app.extensions["models"] = released_models
+    with transaction() as session:  # no stock, and nobody is bound by what the simulation left open
+        session.execute(delete(BloodUnit))
+        session.execute(update(ContactOutcome).where(ContactOutcome.outcome.is_(None)).values(outcome="late_cancel"))
+    return FileService(seeded_app)
+
+
+@pytest.fixture
+def plan(outreach: FileService, released_models) -> Callable[..., PlanResult]:
+    """Plans for a request at noon, or at another moment."""
+
+    def planned(request_id: int, *, at=NOON, hold=True) -> PlanResult:
+        request = PlanRequest(request_id=request_id, hold=hold)
+        job = submit(KIND, request)
+        (held,) = claim(KIND, job.id, worker="w", lease=timedelta(seconds=30))
+        recording = RecordingModels(released_models)
+        context = JobContext(job_id=held.job_id, attempt=held.attempt, models=recording, clock=lambda: at)
+        return outreach_jobs.plan_outreach(request, context)
+
+    return planned

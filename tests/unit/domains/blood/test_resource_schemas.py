@@ -38,7 +38,7 @@ def wrong(schema, values, **changes) -> set[str]:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("born_on", str(TODAY + timedelta(days=2))),
+        ("born_on", "2149-01-01"),
         ("born_on", "1899-12-31"),
         ("born_on", "1990-02-30"),
         ("born_on", "631152000"),
@@ -59,7 +59,7 @@ def wrong(schema, values, **changes) -> set[str]:
         ("registered_at", 1_700_000_000),
         ("registered_at", "1700000000.5"),
         ("registered_at", "2026-01-01"),
-        ("registered_at", (utc_now() + timedelta(hours=1)).isoformat()),
+        ("registered_at", "2149-01-01T00:00Z"),
         ("deferred_until", "9999-12-31T23:59:59-14:00"),
         ("deferred_until", 5),
         ("external_id", ""),
