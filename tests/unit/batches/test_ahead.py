@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from itertools import count, islice
 
 import pytest
@@ -58,6 +59,12 @@ def test_an_error_comes_in_its_place(good):
     with pytest.raises(OSError, match="the disk is gone"):
         next(ahead)
     assert not ahead_threads()
+
+
+def test_items_are_made_in_the_context_of_their_user():
+    current = ContextVar("current", default="nothing")
+    current.set("the application")
+    assert list(one_ahead(current.get() for _ in range(3))) == ["the application"] * 3
 
 
 def test_leaving_early_ends_the_thread_and_closes_what_was_read():
