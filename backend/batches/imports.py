@@ -21,6 +21,7 @@ from backend.jobs.parts import Parts
 from backend.resources.declaration import Change, Importer, Refused
 from backend.tabular.blocks import RowError, Value, in_order
 from backend.tabular.columns import ERROR_COLUMNS, error_cells
+from backend.tabular.formats import Format
 from backend.tabular.layout import Layout
 from backend.tabular.reading import read_part
 
@@ -134,8 +135,9 @@ def _validated(
     path = upload_of(request.file_of, work.upload.format)
     layout = Layout(format=work.upload.format, columns=request.columns, rows=request.part.rows, parts=(request.part,))
     doubles = dict(request.doubles)
-    for block in read_part(path, layout, request.part, columns=request.columns):
-        records = block.records(request.columns)
+    reads = _reads(importer, work.upload.format, request.columns)
+    for block in read_part(path, layout, request.part, columns=reads):
+        records = block.records(reads)
         errors += records.errors
         for number, values in records.rows:
             if number in doubles:
@@ -148,6 +150,11 @@ def _validated(
             except ValidationError as error:
                 errors += row_errors(number, error)
     return numbers, rows, errors
+
+
+def _reads(importer: Importer, format_: Format, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return what to read: a line of JSON may have a field that those at the beginning of the file do not."""
+    return tuple(importer.row.model_fields) if format_ is Format.NDJSON else tuple(columns)
 
 
 def _said(importer: Importer, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -166,7 +173,7 @@ def _doubles(importer: Importer, layout: Layout, context: JobContext, path: Path
     Raises:
         BadFile: there are more than can be listed.
     """
-    keys = tuple(name for name in importer.key if name in layout.columns)
+    keys = tuple(name for name in importer.key if name in _reads(importer, layout.format, layout.columns))
     first: dict[bytes, int] = {}
     doubles: list[tuple[int, int]] = []
     for part in layout.parts:
@@ -176,7 +183,7 @@ def _doubles(importer: Importer, layout: Layout, context: JobContext, path: Path
                 if all(value is None for value in values.values()):  # an error of its own
                     continue
                 # 16 bytes in place of the key: a file may have millions.
-                said = repr([str(values[name]).strip() for name in keys])
+                said = repr([str(values.get(name)).strip() for name in keys])
                 key = hashlib.blake2b(said.encode(), digest_size=16).digest()
                 if (earlier := first.setdefault(key, number)) != number:
                     doubles.append((number, earlier))

@@ -62,7 +62,7 @@ class Block(Protocol):
         """Return the columns named of each row.
 
         CSV gives texts without blanks around them, None if nothing is left; JSON and Parquet their values, NaN as None,
-        and dates and times of Parquet as ISO 8601.
+        and dates and times of Parquet as ISO 8601. A key that a line of JSON does not have is not in its record.
         """
 
 

@@ -121,7 +121,9 @@ def _numbers(row: int, record: dict[str, object], names: Sequence[str]) -> list[
 def _values(row: int, record: dict[str, object], names: Sequence[str]) -> dict[str, Value] | RowError:
     values: dict[str, Value] = {}
     for name in names:
-        value = record.get(name)
+        if name not in record:  # says nothing, which is not null
+            continue
+        value = record[name]
         if isinstance(value, str) and not value.isascii() and _is_half_a_pair(value):
             return RowError(row, name, HALF_A_PAIR)
         if value is not None and not isinstance(value, str | int | float):

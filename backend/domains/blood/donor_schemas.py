@@ -8,6 +8,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from backend.domains.blood.schemas import (
     BloodGroupName,
     ComponentName,
+    Day,
     InlineRequest,
     Input,
     MatchReason,
@@ -60,7 +61,7 @@ class InlineDonor(Input):
     blood_group: BloodGroupName
     latitude: float = Field(ge=-90.0, le=90.0)
     longitude: float = Field(ge=-180.0, le=180.0)
-    born_on: date
+    born_on: Day
     sex: Literal["female", "male", "unknown"] = "unknown"
     weight_kg: float | None = Field(default=None, gt=0.0, le=400.0)
     hemoglobin_g_dl: float | None = Field(default=None, gt=0.0, le=30.0)

@@ -1,15 +1,14 @@
 """What is recorded of asks, and how the asks of a request are shown."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Self
+from datetime import datetime
+from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from backend.domains.blood.donor_schemas import AnswerName, OutcomeName
-from backend.domains.blood.local_days import LAST
 from backend.domains.blood.outcomes import AskEvent
 from backend.domains.blood.resource_schemas import ExternalId, Happened
-from backend.domains.blood.schemas import Input, RowId
+from backend.domains.blood.schemas import Input, Moment, RowId
 
 MOST_EVENTS = 1_000
 FARTHEST_KM = 20_037.5  # half the Earth's circumference
@@ -34,7 +33,7 @@ class OutcomeEvent(Input):
         allow_inf_nan=False,
         description="Only of 'asked': from the donor to the place of donation; computed from both places without it.",
     )
-    deferred_until: Annotated[AwareDatetime, Field(lt=datetime(LAST.year, 1, 1, tzinfo=UTC))] | None = Field(
+    deferred_until: Moment | None = Field(
         default=None,
         description=(
             "Only of 'deferred': the donor is not asked before. Taken when the event is first recorded, and only "

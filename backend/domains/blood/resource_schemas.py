@@ -1,6 +1,5 @@
 """The records a blood service brings: donors, requests, donations, banks and units, as they are sent and shown."""
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -15,7 +14,7 @@ from pydantic import (
 )
 
 from backend.domains.blood.contact_masking import mask_name, mask_phone
-from backend.domains.blood.schemas import BloodGroupName, ComponentName, DistrictName, Input, Moment, RowId
+from backend.domains.blood.schemas import BloodGroupName, ComponentName, Day, DistrictName, Input, Moment, RowId
 from backend.domains.blood.shelf_lives import PRODUCTS
 from backend.jobs.clock import utc_now
 
@@ -25,13 +24,6 @@ CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST_BIRTH = date(1900, 1, 1)
 SexName = Literal["female", "male", "unknown"]
 UnitState = Literal["available", "reserved", "issued", "discarded"]
-
-
-def _written_out(value: object) -> object:
-    # A number would be taken for seconds since 1970, and so would 20260301.
-    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\s0-9.+]*", value)):
-        raise ValueError("is a number; write a day as 2026-03-01 and a moment as 2026-03-01T10:30:00+05:30")
-    return value
 
 
 def _happened(value: datetime) -> datetime:
@@ -73,8 +65,7 @@ ExternalId = Annotated[
     ),
 ]
 Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 ()/-]{3,30}$")]
-WrittenMoment = Annotated[Moment, BeforeValidator(_written_out)]
-Happened = Annotated[WrittenMoment, AfterValidator(_happened)]
+Happened = Annotated[Moment, AfterValidator(_happened)]
 Latitude = Annotated[float, Field(ge=-90.0, le=90.0, description="Degrees north.")]
 Longitude = Annotated[float, Field(ge=-180.0, le=180.0, description="Degrees east.")]
 Product = Annotated[str, AfterValidator(_known_product), Field(json_schema_extra={"enum": list(PRODUCTS)})]
@@ -88,14 +79,14 @@ class NewDonor(Input):
     phone: Phone | None = None
     blood_group: BloodGroupName
     sex: SexName = "unknown"
-    born_on: Annotated[date, BeforeValidator(_written_out), AfterValidator(_born)]
+    born_on: Annotated[Day, AfterValidator(_born)]
     weight_kg: float | None = Field(default=None, gt=0.0, le=400.0)
     hemoglobin_g_dl: float | None = Field(default=None, gt=0.0, le=30.0)
     district: DistrictName | None = Field(default=None, description="Without it, the one whose centre is nearest.")
     latitude: Latitude
     longitude: Longitude
     consented: bool = Field(description="Agreed to be contacted; nobody is matched who did not.")
-    deferred_until: WrittenMoment | None = None
+    deferred_until: Moment | None = None
     registered_at: Happened | None = Field(default=None, description="Without it, now.")
 
 
@@ -112,7 +103,7 @@ class NewRequest(Input):
     units_required: int = Field(default=1, ge=1, le=20)
     urgency: int = Field(default=2, ge=1, le=4, description="1 routine, 2 soon, 3 urgent, 4 critical.")
     created_at: Happened | None = Field(default=None, description="Without it, now.")
-    needed_by: WrittenMoment | None = Field(
+    needed_by: Moment | None = Field(
         default=None, description="When the donation must have happened; without it the urgency's horizon applies."
     )
     cancelled_at: Happened | None = None
@@ -159,7 +150,7 @@ class NewUnit(Input):
     blood_group: BloodGroupName
     product: Product
     collected_at: Happened
-    expires_at: WrittenMoment | None = Field(
+    expires_at: Moment | None = Field(
         default=None, description="Without it, the product's shelf life after collection; it cannot be later."
     )
     state: UnitState = "available"

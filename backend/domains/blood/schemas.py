@@ -1,10 +1,11 @@
 """What the blood service's API accepts and answers; one schema validates, is stored and is documented."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backend.domains.blood.geography import DISTRICTS
 from backend.domains.blood.records import BLOOD_GROUPS
@@ -26,6 +27,13 @@ def _known_district(value: str) -> str:
     return value
 
 
+def _written_out(value: object) -> object:
+    # A number would be taken for seconds since 1970, and so would 20260301.
+    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\s0-9.+]*", value)):
+        raise ValueError("is a number; write a day as 2026-03-01 and a moment as 2026-03-01T10:30:00+05:30")
+    return value
+
+
 def _in_reach(value: datetime) -> datetime:
     if not EARLIEST <= value < LATEST:
         raise ValueError(f"must lie from {EARLIEST.year} to {LATEST.year - 1}")
@@ -36,7 +44,8 @@ BloodGroupName = Annotated[
     str, AfterValidator(_known_group), Field(json_schema_extra={"enum": list(BLOOD_GROUPS)}, examples=["B+"])
 ]
 DistrictName = Annotated[str, AfterValidator(_known_district)]
-Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+Day = Annotated[date, BeforeValidator(_written_out)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
 ComponentName = Literal["red_cells", "plasma", "platelets"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]

@@ -12,7 +12,7 @@ from backend.batches.declaration import RowScorer
 from backend.domains.blood.resources import RESOURCES
 from backend.domains.domain import Domain
 from backend.domains.platform.domain import DOMAIN as PLATFORM
-from backend.extensions import Table, db
+from backend.extensions import db
 from backend.inference.manifest import Column as ModelColumn
 from backend.inference.manifest import Golden, Manifest, Training, write_version
 from backend.inference.runtimes import RUNTIMES
@@ -21,6 +21,7 @@ from backend.resources.declaration import Refused
 from backend.settings import Settings
 from backend.tabular.columns import Column, Kind
 from tests.unit.batches.file_service import FileService
+from tests.unit.conftest import create_tables
 from tests.unit.inference.conftest import SumRuntime, write_sum
 
 
@@ -88,7 +89,7 @@ def service(tmp_path: Path, models_dir: Path) -> Iterator[FileService]:
     scoring = Domain(name="scoring", tables="backend.jobs.tables", job_kinds=(), scorers=(HALVES,))
     app = create_app(settings, (PLATFORM, domain, scoring))
     with app.app_context():
-        Table.metadata.create_all(db.engine)
+        create_tables()
         yield FileService(app)
         db.engine.dispose()
 

@@ -80,7 +80,7 @@ def test_a_finished_job_keeps_only_what_can_be_downloaded(storage: Storage, kind
     (storage.folder(job_id) / "parts").mkdir()
     enter(job_id, "result")
     assert sweep(storage, now=utc_now()) == 2
-    assert os.listdir(storage.folder(job_id)) == ["result.csv"]
+    assert [path.name for path in storage.folder(job_id).iterdir()] == ["result.csv"]
     assert [file.role for file in list_files(job_id)] == ["result"]
 
 

@@ -103,13 +103,13 @@ def test_the_reconciler_moves_on_what_a_process_left_that_died_after_ending_a_pa
     assert get_job(job.id).state is JobState.QUEUED
 
 
-def test_a_part_that_fails_ends_the_whole_and_what_is_left_of_it(kind, whole, worker, doorbell, behaviour, monkeypatch):
+def test_a_part_that_fails_ends_the_whole_and_what_is_left_of_it(kind, whole, worker, doorbell, behaviour):
     def fail(request: Number, context):
         raise ArtifactError("model m: weights.txt is missing")
 
     job = submit(whole, Number(value=PARTS))
     execute(whole, doorbell.rings.pop()[2], worker)
-    monkeypatch.setattr(behaviour, "act", fail)
+    behaviour.act = fail
     execute(kind, doorbell.rings[0][2], worker)
     ended = get_job(job.id)
     assert ended.state is JobState.FAILED

@@ -17,7 +17,7 @@ from backend.domains.blood.outreach_schemas import PlanRequest, PlanResult
 from backend.domains.blood.records import GROUP_CODE, Donors, Sex
 from backend.domains.blood.seed import seed
 from backend.domains.blood.tables import BloodUnit, ContactOutcome
-from backend.extensions import Table, db, transaction
+from backend.extensions import db, transaction
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.jobs.claim import claim
@@ -25,6 +25,7 @@ from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.submit import submit
 from backend.settings import PROJECT, Settings
 from tests.unit.batches.file_service import FileService
+from tests.unit.conftest import create_tables
 from tests.unit.domains.blood.outreach_service import KIND, NOON
 
 SEEDED_DONORS = 600
@@ -64,7 +65,7 @@ def application(folder: Path) -> Iterator[Flask]:
     """The whole application on the SQLite file of a folder, empty if there is none, with the committed models."""
     app = create_app(Settings(data_dir=folder, log_level="ERROR", _env_file=None))
     with app.app_context():
-        Table.metadata.create_all(db.engine)
+        create_tables()
         yield app
         db.engine.dispose()
 

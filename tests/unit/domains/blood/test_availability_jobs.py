@@ -15,11 +15,12 @@ from backend.domains.blood.donor_schemas import DonorsRequest
 from backend.domains.blood.seed import seed
 from backend.domains.blood.tables import ContactOutcome, Donation, Donor
 from backend.errors import NotFound, ValidationFailed
-from backend.extensions import Table, db, transaction
+from backend.extensions import db, transaction
 from backend.inference.client import ModelClient
 from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.settings import Settings
+from tests.unit.conftest import create_tables
 
 NOW = utc_now()
 STRANGER = {"blood_group": "O+", "latitude": 9.97, "longitude": 76.28, "born_on": "1990-05-17", "sex": "male"}
@@ -30,7 +31,7 @@ OCCASION = {"blood_group": "O+", "latitude": 10.0, "longitude": 76.3, "urgency":
 def models(tmp_path_factory) -> Iterator[ModelClient]:
     app = create_app(Settings(data_dir=tmp_path_factory.mktemp("donors"), log_level="ERROR", _env_file=None))
     with app.app_context():
-        Table.metadata.create_all(db.engine)
+        create_tables()
         seed(donors=400, seed=3, progress=lambda _fraction, _note: None)
         yield app.extensions["models"]
         db.engine.dispose()

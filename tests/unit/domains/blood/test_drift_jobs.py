@@ -25,10 +25,11 @@ from backend.domains.blood.simulate import World, simulate
 from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donor
 from backend.domains.blood.training.dataset import Dataset
 from backend.errors import NotFound
-from backend.extensions import Table, db, transaction
+from backend.extensions import db, transaction
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.tables import Job
 from backend.settings import Settings
+from tests.unit.conftest import create_tables
 
 NOW = datetime(2026, 6, 1, 6, 0, tzinfo=UTC)
 HARDLY_VARY = ("distance_km", "urgency", "group_match", "is_weekend", "hour_sin", "hour_cos")
@@ -48,7 +49,7 @@ def seeded(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with app.app_context(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(seeding, "utc_now", lambda: NOW)
         patch.setattr(seeding, "simulate", lambda **_arguments: world)
-        Table.metadata.create_all(db.engine)
+        create_tables()
         seeding.seed(donors=len(world.donors), seed=4, progress=lambda _fraction, _note: None)
         db.engine.dispose()
     return folder / "sanguine.sqlite"

@@ -19,11 +19,12 @@ from backend.domains.blood.schemas import HistoryQuery, InlineRequest, MatchRequ
 from backend.domains.blood.seed import OPEN_REQUEST, seed
 from backend.domains.blood.tables import BloodRequest, Donor, MatchPrediction
 from backend.errors import NotFound, ValidationFailed
-from backend.extensions import Table, db, transaction
+from backend.extensions import db, transaction
 from backend.inference.client import ModelClient
 from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.settings import Settings
+from tests.unit.conftest import create_tables
 
 KOCHI = {"latitude": 9.97, "longitude": 76.28}
 
@@ -33,7 +34,7 @@ def service(tmp_path_factory) -> Iterator[ModelClient]:
     folder = tmp_path_factory.mktemp("service")
     app = create_app(Settings(data_dir=folder, log_level="ERROR", _env_file=None))
     with app.app_context():
-        Table.metadata.create_all(db.engine)
+        create_tables()
         seed(donors=900, seed=3, progress=lambda _fraction, _note: None)
         yield app.extensions["models"]
         db.engine.dispose()

@@ -13,7 +13,7 @@ from backend.domains.platform import cleanup_jobs
 from backend.domains.platform.domain import DOMAIN
 from backend.domains.platform.schemas import CleanupRequest
 from backend.errors import ArchiveError, NotFound
-from backend.extensions import Table, db, transaction
+from backend.extensions import db, transaction
 from backend.files.tables import JobFile
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
@@ -25,7 +25,7 @@ from backend.jobs.submit import cancel, submit
 from backend.jobs.tables import Job
 from backend.jobs.views import get_job
 from backend.settings import Settings
-from tests.unit.conftest import LEASE, SilentDoorbell
+from tests.unit.conftest import LEASE, SilentDoorbell, create_tables
 
 KIND = next(kind for kind in DOMAIN.job_kinds if kind.name == "platform.cleanup")
 
@@ -36,7 +36,7 @@ def app(tmp_path: Path):
     app = create_app(settings, (DOMAIN,))
     app.extensions["doorbell"] = SilentDoorbell()
     with app.app_context():
-        Table.metadata.create_all(db.engine)
+        create_tables()
         yield app
         db.engine.dispose()
 
