@@ -30,7 +30,7 @@ check: $(STAMPS)/dev ## check format, lint, types and import contracts, and run 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) tests/unit
+	$(PYTEST) --hypothesis-profile=check tests/unit
 
 models: $(STAMPS)/train ## train the models again, into models_artifacts/
 	$(BIN)/python -m backend.domains.blood.train

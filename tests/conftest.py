@@ -6,6 +6,8 @@ from hypothesis import settings
 # No test is timed: a busy machine is no failure, and speed is what benchmarks are for.
 settings.register_profile("sanguine", deadline=None)
 settings.load_profile("sanguine")
+# For `make check`, which is to end within a minute; `make test` draws the usual hundred examples.
+settings.register_profile("check", deadline=None, max_examples=20)
 
 INTEGRATION = "tests/integration/"
 
