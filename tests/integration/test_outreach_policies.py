@@ -12,7 +12,7 @@ from benchmarks.outreach_month import Month
 from benchmarks.outreach_policies import Planner, Some, _states
 
 END = 1_780_000_000.0
-MODELS = Path(__file__).parents[3] / "models_artifacts"
+MODELS = Path(__file__).parents[2] / "models_artifacts"
 
 
 @pytest.fixture(scope="module")
