@@ -57,8 +57,6 @@ def store_events(session: Session, events: Sequence[OutcomeEvent]) -> Sequence[C
     return judged.results
 
 
-# The parts of a large file are stored side by side: an answer may come before its ask and be refused. The same file
-# sent again then stores what is missing.
 IMPORTER = Importer(
     name="outcomes",
     row=OutcomeEvent,
