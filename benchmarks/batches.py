@@ -46,8 +46,8 @@ NOTES = (
         "memory already as one matrix; measured in the same round, median of the ratios."
     ),
     (
-        "MB above idle: the largest resident size of the worker's child above the one after a batch of one row, looked "
-        "at every 0.05 s. The file of 10,000,000 rows has short cells, to stay below 1 GB."
+        "MB above idle: the largest resident size of the worker's child above the one after a batch of one row of "
+        "the same format, looked at every 0.05 s. The file of 10,000,000 rows has short cells, to stay below 1 GB."
     ),
     (
         f"Killed: SIGKILL to the worker and its child when {KILL_AT:.0%} of the parts were done, and another started "
@@ -159,12 +159,13 @@ def _batch(
         installation.start_api("backend.app:create_app()")
         installation.start_batch()
         installation.start_beat()
-        one = {"model": MODEL, "rows": [dict.fromkeys(names)]}
-        warm = _call(installation.port, "POST", "/batches", json.dumps(one).encode(), "application/json")
+        address = f"/batches?model={MODEL}"
+        one = Path(data) / f"one{path.suffix}"
+        _write({one.suffix: one}, names, np.zeros((1, len(names))))
+        warm = _call(installation.port, "POST", address, one.read_bytes(), MEDIA_TYPES[path.suffix])
         _wait(lambda: _done(installation.port, warm["id"]))
         idle = installation.largest_child("batch")
         started = time.perf_counter()
-        address = f"/batches?model={MODEL}"
         with path.open("rb") as file:
             work = _call(installation.port, "POST", address, file, MEDIA_TYPES[path.suffix])
         peak = 0.0

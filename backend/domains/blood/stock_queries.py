@@ -22,7 +22,7 @@ from backend.domains.blood.stock_schemas import AlertQuery
 from backend.domains.blood.tables import BloodBank, BloodRequest, BloodUnit, DemandForecast, StockAlert
 
 SHARES_OF: Final = timedelta(days=90)  # requests that say which components are asked for
-NO_BANKS: Final = "there is no blood bank here yet: enter it with POST /banks and its units with POST /units, or import both"
+NO_BANKS: Final = "there is no blood bank here yet: enter some with POST /banks and /units, or import them"
 
 PRODUCT_CODE: Final = {name: code for code, name in enumerate(PRODUCTS)}
 _COMPONENT_OF: Final = np.array([COMPONENTS.index(kept.component) for kept in PRODUCTS.values()], dtype=np.int8)
