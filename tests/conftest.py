@@ -7,7 +7,7 @@ from hypothesis import settings
 settings.register_profile("sanguine", deadline=None)
 settings.load_profile("sanguine")
 # For `make check`, which is to end within a minute; `make test` draws the usual hundred examples.
-settings.register_profile("check", deadline=None, max_examples=20)
+settings.register_profile("check", deadline=None, max_examples=10)
 
 INTEGRATION = "tests/integration/"
 

@@ -158,7 +158,7 @@ def test_progress_is_told_up_to_the_whole() -> None:
 
 
 def test_every_parameter_is_documented_with_its_value() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "models.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     for field in fields(WorldParameters):
         written = page.partition(f"| `{field.name}` | ")[2].partition(" |")[0]
         assert written, field.name
