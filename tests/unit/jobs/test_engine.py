@@ -116,6 +116,22 @@ def test_a_transient_error_is_retried_after_a_pause_until_the_job_is_dead(
     assert [a.outcome for a in attempts(job.id)] == ["retried", "retried", "failed"]
 
 
+def test_a_foreign_error_that_is_retried_is_known_by_its_type_and_not_by_a_code_of_its_library(
+    kind, worker, doorbell, behaviour
+):
+    class Foreign(Exception):
+        code = "gkpj"
+
+    def fail(_request: Number, _context: JobContext) -> Doubled:
+        raise Foreign
+
+    behaviour.act = fail
+    fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__}
+    job = submit(JobKind(**fields | {"retry_on": (Foreign,)}), Number())
+    execute(JobKind(**fields | {"retry_on": (Foreign,)}), job.id, worker)
+    assert get_job(job.id).error.code == "Foreign"
+
+
 def test_a_retry_that_succeeds_leaves_no_error_on_the_job(kind, worker, doorbell, behaviour, monkeypatch):
     def act(request, _context):
         if behaviour.calls == 1:
