@@ -34,9 +34,7 @@ def sweep(storage: Storage, *, now: datetime) -> int:
                 removed += _remove_forgotten(storage.folder(job_id), now)
             elif finished[job_id]:
                 removed += _remove_others(storage.folder(job_id), keep=kept.get(job_id, set()))
-    with transaction() as session:
-        over = update(JOB_FILE).where(JOB_FILE.c.expires_at < now, JOB_FILE.c.removed_at.is_(None))
-        session.execute(over.values(removed_at=now))
+    _mark_expired(now)
     if removed:
         log.info("files_swept", removed=removed)
     return removed
@@ -56,6 +54,15 @@ def _what_stays(job_ids: list[UUID], now: datetime) -> tuple[dict[UUID, bool], d
     return finished, kept
 
 
+def _mark_expired(now: datetime) -> None:
+    over = (JOB_FILE.c.expires_at < now, JOB_FILE.c.removed_at.is_(None))
+    with transaction(read_only=True) as session:
+        if session.scalar(select(JOB_FILE.c.job_id).where(*over).limit(1)) is None:
+            return  # nearly always: no write, for which others would have to wait
+    with transaction() as session:
+        session.execute(update(JOB_FILE).where(*over).values(removed_at=now))
+
+
 def _remove_forgotten(folder: Path, now: datetime) -> int:
     try:
         changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
@@ -69,7 +76,11 @@ def _remove_forgotten(folder: Path, now: datetime) -> int:
 
 def _remove_others(folder: Path, *, keep: set[str]) -> int:
     removed = 0
-    for path in list(folder.iterdir()):
+    try:
+        paths = list(folder.iterdir())
+    except FileNotFoundError:  # another worker swept at the same moment
+        return 0
+    for path in paths:
         if path.name in keep:
             continue
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -58,5 +58,5 @@ def find_file(storage: Storage, job_id: UUID, role: str, *, now: datetime) -> tu
         raise NotFound(f"file {role!r} of job", job_id)
     path = storage.folder(job_id) / f"{file.role}.{file.format}"
     if file.removed_at is not None or file.expires_at < now or not path.is_file():
-        raise Gone(f"the file {role!r} of job {job_id} expired at {file.expires_at.isoformat()}; run the job again")
+        raise Gone(f"the file {role!r} of job {job_id} expired at {file.expires_at.isoformat()}; submit it again")
     return file, path

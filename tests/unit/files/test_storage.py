@@ -93,7 +93,7 @@ def test_a_job_that_ended_without_files_leaves_no_folder(storage: Storage, kind,
 def test_an_expired_file_is_removed_and_gone_not_unknown(storage: Storage, kind, doorbell):
     job_id = a_finished_job(kind, storage, "result.csv")
     enter(job_id, "result", expires_in=timedelta(seconds=-1))
-    with pytest.raises(Gone, match="run the job again"):
+    with pytest.raises(Gone, match="submit it again"):
         find_file(storage, job_id, "result", now=utc_now())
     sweep(storage, now=utc_now())
     assert not storage.folder(job_id).exists()
@@ -115,3 +115,10 @@ def test_an_upload_of_no_job_is_left_for_an_hour_and_then_removed(storage: Stora
     assert sweep(storage, now=utc_now()) == 1
     assert not storage.folder(job_id).exists()
     assert (storage.folder(job_id).parent / "not-ours").exists()
+
+
+def test_two_workers_may_sweep_at_once(storage: Storage, kind, doorbell, monkeypatch):
+    job_id = a_finished_job(kind, storage, "input.csv")
+    monkeypatch.setattr(Storage, "jobs", lambda _self: iter([job_id]))  # seen by both before either removed it
+    assert sweep(storage, now=utc_now()) == 1
+    assert sweep(storage, now=utc_now()) == 0
