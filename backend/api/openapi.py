@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from backend.api.openapi_parts import JSON, REF, Paths, Problem, operation
 from backend.api.openapi_platform import INPUTS, OUTPUTS, QUERIES, describe_platform
-from backend.domains.domain import Domain
+from backend.domains.domain import Command, Domain, Lookup
 from backend.jobs.kinds import JobKind
 from backend.jobs.views import JobView
 from backend.resources.declaration import Resource
@@ -62,18 +62,18 @@ def init_openapi(app: Flask, *, prefix: str, domains: tuple[Domain, ...]) -> Non
 
 def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     """Return the OpenAPI description of the platform's routes and of every domain's."""
-    kinds = [kind for domain in domains for kind in domain.job_kinds if kind.path is not None]
+    kinds = {kind.path: kind for domain in domains for kind in domain.job_kinds if kind.path is not None}
     lookups = [lookup for domain in domains for lookup in domain.lookups]
     commands = [command for domain in domains for command in domain.commands]
     resources = [resource for domain in domains for resource in domain.resources]
     queries: list[type[BaseModel]] = [*QUERIES, *(lookup.query for lookup in lookups), *map(query_schema, resources)]
     inputs: list[type[BaseModel]] = [
         *INPUTS,
-        *(kind.request for kind in kinds),
+        *(kind.request for kind in kinds.values()),
         *(command.request for command in commands),
     ]
     inputs += [schema for resource in resources for schema in (resource.new, change_schema(resource))]
-    outputs: list[type[BaseModel]] = [Problem, *OUTPUTS, *(kind.result for kind in kinds)]
+    outputs: list[type[BaseModel]] = [Problem, *OUTPUTS, *(kind.result for kind in kinds.values())]
     outputs += [*(lookup.result for lookup in lookups), *(command.result for command in commands)]
     outputs += [schema for resource in resources for schema in (resource.view, page_schema(resource))]
     names, definitions = models_json_schema(
@@ -85,17 +85,12 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = definitions["$defs"]
     paths = Paths(prefix=prefix, refs={model: schema for (model, _), schema in names.items()}, schemas=schemas)
-    for kind in kinds:
-        _describe_kind(paths, kind)
+    for path, kind in kinds.items():
+        _describe_kind(paths, path, kind)
     for lookup in lookups:
-        answers = paths.ok(lookup.result) | paths.problems(404, 422, 503)
-        paths.add(
-            "get", lookup.path, operation(lookup.name, _tag(lookup.name), lookup.summary, answers), query=lookup.query
-        )
+        _describe_lookup(paths, lookup)
     for command in commands:
-        answers = paths.ok(command.result) | paths.problems(400, 404, 409, 413, 415, 422, 503)
-        described = operation(command.name, _tag(command.name), command.summary, answers)
-        paths.add("post", command.path, described, requestBody=paths.body(command.request, path=command.path))
+        _describe_command(paths, command)
     for resource in resources:
         _describe_resource(paths, resource)
     describe_platform(paths)
@@ -113,8 +108,7 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     }
 
 
-def _describe_kind(paths: Paths, kind: JobKind) -> None:
-    assert kind.path is not None  # noqa: S101 - the caller chose those that have one
+def _describe_kind(paths: Paths, path: str, kind: JobKind) -> None:
     job = {"allOf": [paths.refs[JobView], _with_result(paths.refs[kind.result])]}
     answers = {
         "200": {"description": "The finished job.", "content": {JSON: {"schema": job}}},
@@ -123,7 +117,19 @@ def _describe_kind(paths: Paths, kind: JobKind) -> None:
     described = operation(
         kind.name, _tag(kind.name), kind.summary, answers | paths.problems(400, 404, 413, 415, 422, 503)
     )
-    paths.add("post", kind.path, described, requestBody=paths.body(kind.request, path=kind.path), parameters=[PREFER])
+    paths.add("post", path, described, requestBody=paths.body(kind.request, path=path), parameters=[PREFER])
+
+
+def _describe_lookup(paths: Paths, lookup: Lookup) -> None:
+    answers = paths.ok(lookup.result) | paths.problems(404, 422, 503)
+    described = operation(lookup.name, _tag(lookup.name), lookup.summary, answers)
+    paths.add("get", lookup.path, described, query=lookup.query)
+
+
+def _describe_command(paths: Paths, command: Command) -> None:
+    answers = paths.ok(command.result) | paths.problems(400, 404, 409, 413, 415, 422, 503)
+    described = operation(command.name, _tag(command.name), command.summary, answers)
+    paths.add("post", command.path, described, requestBody=paths.body(command.request, path=command.path))
 
 
 def _with_result(result: dict[str, str]) -> dict[str, Any]:

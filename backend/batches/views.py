@@ -30,10 +30,11 @@ def get_file_work(job_id: UUID) -> FileWorkView:
         if job is None:
             raise NotFound("batch or import", job_id)
         parts = session.execute(
-            select(JOB.c.request, JOB.c.result, JOB.c.created_at, JOB.c.finished_at).where(JOB.c.parent_id == job_id)
+            select(JOB.c.result, JOB.c.created_at, JOB.c.finished_at).where(JOB.c.parent_id == job_id)
         ).all()
     results = [PartResult.model_validate(part.result) for part in parts if part.result is not None]
-    rows = sum(part.request["part"]["rows"] for part in parts) if parts else None
+    known: dict[str, int] = job.result or job.checkpoint or {}  # the checkpoint goes when the result comes
+    rows = known.get("rows")
     done = sum(result.rows for result in results)
     ended = [part.finished_at for part in parts if part.finished_at is not None]
     until = max(ended, default=utc_now()) if job.state in FINAL else utc_now()

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.extensions import transaction
@@ -98,7 +98,7 @@ def waiting_jobs(session: Session) -> list[UUID]:
     return list(session.scalars(select(JOB.c.id).where(JOB.c.state == JobState.WAITING)))
 
 
-def _parts_of(parent_id: UUID) -> Any:  # noqa: ANN401 - a select of five columns
+def _parts_of(parent_id: UUID) -> Select[*tuple[Any, ...]]:
     columns = (JOB.c.id, JOB.c.kind, JOB.c.queue, JOB.c.part, JOB.c.state, JOB.c.available_at, JOB.c.error_message)
     return select(*columns).where(JOB.c.parent_id == parent_id).order_by(JOB.c.part)
 

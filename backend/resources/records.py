@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from backend.errors import Conflict, FieldError, NotFound, ValidationFailed, wrong_fields
 from backend.extensions import transaction
@@ -91,7 +92,7 @@ def _add(resource: Resource, new: BaseModel) -> tuple[BaseModel, bool]:
         return _view(resource, _find(session, resource, present["id"])), False
 
 
-def _find(session: Any, resource: Resource, record_id: int) -> Values:  # noqa: ANN401
+def _find(session: Session, resource: Resource, record_id: int) -> Values:
     table = core(resource)
     row = None
     if record_id <= LARGEST_ID:
