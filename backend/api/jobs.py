@@ -6,11 +6,12 @@ from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response, url_for
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.answers import answer
 from backend.api.parse import body_as, preferred_wait, query_as
 from backend.jobs.kinds import JobKind
+from backend.jobs.moments import Moment
 from backend.jobs.states import FINAL, JobState
 from backend.jobs.submit import cancel, submit
 from backend.jobs.views import JobView, get_job, list_jobs, wait_for_job
@@ -27,7 +28,7 @@ class JobsQuery(BaseModel):
 
     state: JobState | None = None
     kind: str | None = None
-    before: AwareDatetime | None = Field(default=None, description="Only jobs created before this moment.")
+    before: Moment | None = Field(default=None, description="Only jobs created before this moment.")
     parent_id: UUID | None = Field(default=None, description="The parts of this job; without it, no parts.")
     limit: int = Field(default=50, ge=1, le=500)
 

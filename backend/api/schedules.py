@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from flask import Blueprint, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.answers import answer
 from backend.api.jobs import submitted
 from backend.api.parse import body_as, query_as
 from backend.jobs.clock import utc_now
+from backend.jobs.moments import Moment
 from backend.jobs.schedules.book import current_book
 from backend.jobs.schedules.fire import run_now
 from backend.jobs.schedules.views import (
@@ -27,7 +28,7 @@ class FiringsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    before: AwareDatetime | None = Field(default=None, description="Only fire times before this moment.")
+    before: Moment | None = Field(default=None, description="Only fire times before this moment.")
     limit: int = Field(default=50, ge=1, le=500)
 
 

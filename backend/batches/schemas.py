@@ -1,24 +1,17 @@
 """What work on files is asked and answers."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from datetime import datetime
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend.files.views import FileView
+from backend.jobs.moments import Moment
 from backend.jobs.states import JobState
 from backend.jobs.views import JobError
 from backend.tabular.formats import Format
 from backend.tabular.layout import Part
-
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2150, 1, 1, tzinfo=UTC)
-
-
-def _in_reach(value: datetime) -> datetime:
-    if not EARLIEST <= value < LATEST:  # further off, the calendar of another zone may have no such day
-        raise ValueError(f"must lie from {EARLIEST.year} to {LATEST.year - 1}")
-    return value
 
 
 class _Input(BaseModel):
@@ -31,7 +24,7 @@ class BatchQuery(_Input):
     model: str | None = Field(default=None, description="A model of the catalogue; rows have its columns.")
     scorer: str | None = Field(default=None, description="A question of a domain, such as blood.availability.")
     format: Format | None = Field(default=None, description="Of results and errors; without it, that of the upload.")
-    as_of: Annotated[AwareDatetime, AfterValidator(_in_reach)] | None = Field(
+    as_of: Moment | None = Field(
         default=None, description="The moment a scorer answers about; without it, that of the submission."
     )
 
@@ -61,7 +54,7 @@ class BatchRequest(_Input):
 
     model: str | None = None
     scorer: str | None = None
-    as_of: AwareDatetime
+    as_of: Moment
     upload: Upload
     format: Format
 

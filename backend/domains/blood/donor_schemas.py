@@ -8,14 +8,13 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from backend.domains.blood.schemas import (
     BloodGroupName,
     ComponentName,
-    Day,
     InlineRequest,
     Input,
     MatchReason,
-    Moment,
     Probability,
     RowId,
 )
+from backend.jobs.moments import Day, Moment
 
 MOST_DONORS = 1_000
 MOST_EVENTS = 500

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, model_validator
 from backend.domains.blood.donor_schemas import AnswerName, OutcomeName
 from backend.domains.blood.outcomes import AskEvent
 from backend.domains.blood.resource_schemas import ExternalId, Happened
-from backend.domains.blood.schemas import Input, Moment, RowId
+from backend.domains.blood.schemas import Input, RowId
+from backend.jobs.moments import Moment
 
 MOST_EVENTS = 1_000
 FARTHEST_KM = 20_037.5  # half the Earth's circumference

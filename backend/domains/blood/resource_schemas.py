@@ -14,9 +14,10 @@ from pydantic import (
 )
 
 from backend.domains.blood.contact_masking import mask_name, mask_phone
-from backend.domains.blood.schemas import BloodGroupName, ComponentName, Day, DistrictName, Input, Moment, RowId
+from backend.domains.blood.schemas import BloodGroupName, ComponentName, DistrictName, Input, RowId
 from backend.domains.blood.shelf_lives import PRODUCTS
 from backend.jobs.clock import utc_now
+from backend.jobs.moments import Day, Moment
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours another system's clock may be."""

@@ -1,17 +1,16 @@
 """What the blood service's API accepts and answers; one schema validates, is stored and is documented."""
 
-import re
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from backend.domains.blood.geography import DISTRICTS
 from backend.domains.blood.records import BLOOD_GROUPS
+from backend.jobs.moments import Moment
 
 LARGEST_TOP_K = 500
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2150, 1, 1, tzinfo=UTC)
 
 
 def _known_group(value: str) -> str:
@@ -27,25 +26,10 @@ def _known_district(value: str) -> str:
     return value
 
 
-def _written_out(value: object) -> object:
-    # A number would be taken for seconds since 1970, and so would 20260301.
-    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\s0-9.+]*", value)):
-        raise ValueError("is a number; write a day as 2026-03-01 and a moment as 2026-03-01T10:30:00+05:30")
-    return value
-
-
-def _in_reach(value: datetime) -> datetime:
-    if not EARLIEST <= value < LATEST:
-        raise ValueError(f"must lie from {EARLIEST.year} to {LATEST.year - 1}")
-    return value
-
-
 BloodGroupName = Annotated[
     str, AfterValidator(_known_group), Field(json_schema_extra={"enum": list(BLOOD_GROUPS)}, examples=["B+"])
 ]
 DistrictName = Annotated[str, AfterValidator(_known_district)]
-Day = Annotated[date, BeforeValidator(_written_out)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
 ComponentName = Literal["red_cells", "plasma", "platelets"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]

@@ -157,6 +157,22 @@ def test_jobs_are_listed_with_filters_that_are_checked(client: FlaskClient):
     assert {error["field"] for error in problem["errors"]} == {"state", "limit", "x"}
 
 
+@pytest.mark.parametrize(
+    ("moment", "reason"),
+    [
+        ("9999-12-31T23:59:59-12:00", "must lie from 1900 to 2149"),
+        ("0001-01-01T00:00:00%2B14:00", "must lie from 1900 to 2149"),
+        ("20260301", "is a number"),
+        ("2026-03-01T10:00:00", "timezone"),
+    ],
+)
+def test_a_moment_that_no_database_can_take_is_refused(client: FlaskClient, moment, reason):
+    problem = is_problem(client.get(f"/api/ml/jobs?before={moment}"), 422, "validation_failed")
+    (error,) = problem["errors"]
+    assert error["field"] == "before"
+    assert reason in error["reason"]
+
+
 def test_health_is_degraded_without_workers_and_live_knows_nothing(client: FlaskClient):
     assert client.get("/api/ml/health/live").json["status"] == "ok"
     ready = client.get("/api/ml/health/ready")
