@@ -1,6 +1,6 @@
 """The job that plans whom to ask for a request: the stock first, then waves of donors."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +9,7 @@ from backend.domains.blood.match_jobs import POOL
 from backend.domains.blood.matching import CRITICAL, RADIUS_KM
 from backend.domains.blood.outreach.outlook import Asked, State
 from backend.domains.blood.outreach.plans import TARGET, Need, Plan, Reason
-from backend.domains.blood.outreach_queries import asks_of, committed_donors, held_donors, hold
+from backend.domains.blood.outreach_queries import Ask, asks_of, committed_donors, held_donors, hold
 from backend.domains.blood.outreach_schemas import (
     AskedSoFar,
     Exposure,
@@ -67,6 +67,63 @@ def plan_outreach(request: PlanRequest, context: JobContext) -> PlanResult:
         ModelError: a model cannot be served.
     """
     now = context.clock()
+    known = _read(request, context, now)
+    search = Search(POOL.snapshot(caught_up=True), known.stored, context, known.taken)
+    asked = search.asked(known.asks)
+    need = Need(
+        units=known.stored.units_required,
+        usable_stock=known.usable_units,
+        urgency=known.stored.urgency,
+        deadline=search.occasion.deadline,
+        request_sd=shared_sd(context.models),
+    )
+    found = search.plan(need, asked, now)
+    while gone := search.gone(found):
+        search = replace(search, taken=search.taken | gone)
+        found = search.plan(need, asked, now)
+    held_until = _hold(request, known.stored, found, search, now) if request.hold else None
+    decision, stored = found.decision, known.stored
+    return PlanResult(
+        request_id=stored.id,
+        as_of=now,
+        deadline=deadline_of(stored),
+        urgency=stored.urgency,
+        units_required=stored.units_required,
+        units_wanted=need.wanted,
+        stock=StockFirst(usable_units=known.usable_units, lines=[_line(line) for line in known.lines]),
+        asked=_so_far(asked),
+        probability=decision.probability,
+        target=TARGET,
+        reachable=decision.reachable,
+        escalate=decision.escalate,
+        waves=[search.describe(number, wave, now) for number, wave in enumerate(found.waves, start=1)],
+        reason=decision.reason,
+        explanation=_explanation(found),
+        look_again_at=_moment(decision.look_again_at),
+        held_until=held_until,
+        exposure=Exposure(before=found.exposure_before, after=found.exposure_after),
+        policy=POOL.policy.code,
+        models={name: context.models.manifest(name).version for name in MODELS},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database says of a request."""
+
+    stored: BloodRequest
+    lines: list[UsableUnits]
+    taken: frozenset[int]  # donors who are promised to another request, or held for one
+    asks: list[Ask]
+
+    @property
+    def usable_units(self) -> int:
+        """Units of the recipient's group, and of its substitutes when the request is urgent."""
+        own, urgent = self.stored.blood_group, self.stored.urgency >= URGENT
+        return sum(line.units for line in self.lines if urgent or line.blood_group == own)
+
+
+def _read(request: PlanRequest, context: JobContext, now: datetime) -> _Known:
     with context.read() as session:
         stored = _open(find_request(session, request.request_id), request.request_id)
         lines = usable_units(
@@ -81,54 +138,13 @@ def plan_outreach(request: PlanRequest, context: JobContext) -> PlanResult:
         taken = committed_donors(session, besides=stored.id, now=now)
         if stored.urgency != CRITICAL:
             taken |= held_donors(session, besides=stored.id, now=now)
-        asks = asks_of(session, stored.id)
-    usable = sum(line.units for line in lines if _counts(line, stored))
-    search = Search(POOL.snapshot(caught_up=True), stored, context, frozenset(taken))
-    asked = search.asked(asks)
-    need = Need(
-        units=stored.units_required,
-        usable_stock=usable,
-        urgency=stored.urgency,
-        deadline=search.occasion.deadline,
-        request_sd=shared_sd(context.models),
-    )
-    found = search.plan(need, asked, now)
-    while gone := search.gone(found):
-        search = replace(search, taken=search.taken | gone)
-        found = search.plan(need, asked, now)
-    held_until = _hold(request, stored, found, search, now) if request.hold else None
-    return PlanResult(
-        request_id=stored.id,
-        as_of=now,
-        deadline=deadline_of(stored),
-        urgency=stored.urgency,
-        units_required=stored.units_required,
-        units_wanted=need.wanted,
-        stock=StockFirst(usable_units=usable, lines=[_line(line) for line in lines]),
-        asked=_so_far(asked),
-        probability=found.decision.probability,
-        target=TARGET,
-        reachable=found.decision.reachable,
-        escalate=found.decision.escalate,
-        waves=[search.describe(number, wave, now) for number, wave in enumerate(found.waves, start=1)],
-        reason=found.decision.reason,
-        explanation=_explanation(found),
-        look_again_at=_moment(found.decision.look_again_at),
-        held_until=held_until,
-        exposure=Exposure(before=found.exposure_before, after=found.exposure_after),
-        policy=POOL.policy.code,
-        models={name: context.models.manifest(name).version for name in MODELS},
-    )
+        return _Known(stored, lines, frozenset(taken), asks_of(session, stored.id))
 
 
 def _open(stored: BloodRequest | None, request_id: int) -> BloodRequest:
     if stored is None or stored.cancelled_at is not None:
         raise NotFound("open blood request", request_id)
     return stored
-
-
-def _counts(line: UsableUnits, stored: BloodRequest) -> bool:
-    return line.blood_group == stored.blood_group or stored.urgency >= URGENT
 
 
 def _so_far(asked: Asked) -> AskedSoFar:
