@@ -25,6 +25,7 @@ class WorkerProcess(Table):
     models: Mapped[dict[str, Any]] = mapped_column(JSON)  # name to digest of the weights, or null and why
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it last received something, or was at work
 
 
 def register_worker(*, name: str, pid: int, queues: list[str], models: dict[str, str | None]) -> None:
