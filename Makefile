@@ -35,13 +35,13 @@ check: $(STAMPS)/dev ## check format, lint, types and import contracts, and run 
 models: $(STAMPS)/train ## train the models again, into models_artifacts/
 	$(BIN)/python -m backend.domains.blood.train
 
-bench: $(STAMPS)/dev ## measure the README's performance table
+bench: $(STAMPS)/dev $(STAMPS)/bench ## measure the README's performance table
 	$(BIN)/python -m benchmarks
 
 lock: $(STAMPS)/venv ## pin what pyproject.toml asks for; pins that still fit stay, delete a file to renew its pins
 	$(INSTALL) $(UV)
 	$(COMPILE) --annotation-style line -o requirements.txt pyproject.toml
-	for extra in dev train; do \
+	for extra in dev train bench; do \
 		file=requirements-$$extra.txt; \
 		$(COMPILE) --no-annotate --extra $$extra -c requirements.txt -o $$file pyproject.toml || exit 1; \
 		{ echo "-r requirements.txt"; sed 's/ *#.*//' requirements.txt | grep -vxFf - $$file; } > $$file.new; \
@@ -65,7 +65,7 @@ $(STAMPS)/serve: requirements.txt $(STAMPS)/venv
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(STAMPS)/dev $(STAMPS)/train: $(STAMPS)/%: requirements-%.txt requirements.txt $(STAMPS)/venv
+$(STAMPS)/dev $(STAMPS)/train $(STAMPS)/bench: $(STAMPS)/%: requirements-%.txt requirements.txt $(STAMPS)/venv
 	@echo "installing $< …"
 	@$(INSTALL) -r $<
 	@touch $(STAMPS)/serve $@

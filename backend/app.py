@@ -11,12 +11,14 @@ from backend.extensions import db, engine_options, migrate, prepare_engine
 from backend.files.storage import FOLDER, Storage
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
+from backend.jobs.limits import Limits
 from backend.jobs.news import News
 from backend.jobs.ring import Doorbell
 from backend.jobs.schedules.book import ScheduleBook
 from backend.logs import configure_logging
 from backend.resources.store import importer_of
 from backend.settings import PROJECT, Settings, load_settings
+from backend.webhooks.subscriptions import Subscriptions
 
 
 def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | None = None) -> Flask:
@@ -44,7 +46,11 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
         prepare_engine(db.engine)
     app.extensions["settings"] = settings
     app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
-    app.extensions["doorbell"] = Doorbell(settings)
+    kinds = {kind.name: kind for domain in domains for kind in domain.job_kinds}
+    app.extensions["kinds"] = kinds
+    app.extensions["limits"] = Limits(settings)
+    app.extensions["doorbell"] = Doorbell(settings, claims={kind.name: kind.claims for kind in kinds.values()})
+    app.extensions["subscriptions"] = Subscriptions()
     app.extensions["news"] = News(settings)
     app.extensions["retentions"] = children_first(one for domain in domains for one in domain.retentions)
     app.extensions["files"] = Storage(settings.data_dir / FOLDER)
@@ -56,7 +62,7 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     }
     app.extensions["schedules"] = ScheduleBook(
         (schedule for domain in domains for schedule in domain.schedules),
-        (kind for domain in domains for kind in domain.job_kinds),
+        kinds.values(),
         timezone=settings.timezone,
     )
     init_api(app, domains)

@@ -8,9 +8,12 @@
     │   ├── NotFound                no such thing
     │   ├── Gone                    there was such a thing, and it is no longer kept
     │   ├── Conflict                the thing is not in a state that allows this
+    │   ├── KeyReused               an Idempotency-Key stands for another request
+    │   ├── TooMany                 this client must wait before it submits more
     │   ├── NotServed               the request is valid and this installation cannot serve it
     │   └── BadFile                 a file of rows cannot be read at all
     ├── Unavailable                 the same call may succeed later
+    │   └── Overloaded              too much is waiting already
     ├── ArchiveError                an archive cannot be written, or is not what it was
     ├── ModelError
     │   ├── UnknownModel            no such model in the catalogue
@@ -19,6 +22,8 @@
     └── AttemptEnded                a running attempt must stop now
         ├── Cancelled               the client asked for it
         ├── TimedOut                the attempt ran longer than its kind allows
+        ├── Expired                 the job's time to finish has passed
+        ├── HandedBack              the job is left to another worker, at no cost to it
         └── LeaseLost               another worker owns the job
 
 A message names things by id. It never carries patient or donor data: messages are stored, logged and sent to clients.
@@ -102,6 +107,22 @@ class Conflict(InputError):
     code = "conflict"
 
 
+class KeyReused(InputError):
+    """An Idempotency-Key stands for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class TooMany(InputError):
+    """This client must wait, `retry_after` seconds at least, before it submits more."""
+
+    code = "too_many"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 class NotServed(InputError):
     """The request is valid but this installation cannot serve it, for example without any donors."""
 
@@ -118,6 +139,16 @@ class Unavailable(SanguineError):
     """Something we depend on does not answer; the same call may succeed later."""
 
     code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """Too much is waiting already; nothing was stored. `retry_after` is in seconds."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class ArchiveError(SanguineError):
@@ -166,6 +197,18 @@ class TimedOut(AttemptEnded):
     """The attempt ran longer than its kind allows."""
 
     code = "timed_out"
+
+
+class Expired(AttemptEnded):
+    """The job's time to finish has passed; its result would come too late."""
+
+    code = "expired"
+
+
+class HandedBack(AttemptEnded):
+    """The job is left to another worker and goes on from its checkpoint; the attempt does not count."""
+
+    code = "handed_back"
 
 
 class LeaseLost(AttemptEnded):

@@ -11,6 +11,8 @@ from flask import Flask, current_app
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, event
+from sqlalchemy import Table as CoreTable
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -109,6 +111,12 @@ def _turn_to_write(*, read_only: bool) -> Iterator[None]:
         yield
     finally:
         _writing.release()
+
+
+def insert_new(table: CoreTable) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that leaves out rows which a unique index refuses; `returning` says which went in."""
+    insert = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
 
 
 def current(name: str) -> object:

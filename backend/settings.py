@@ -1,14 +1,16 @@
 """The configuration: one typed class, the only reader of the environment (`SANGUINE_…`)."""
 
+import re
 import secrets
 from enum import StrEnum
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backend.errors import SettingsError
 
@@ -57,10 +59,18 @@ class Settings(BaseSettings):
     """How long a running job stays claimed after its worker's last heartbeat."""
     reconcile_seconds: float = Field(default=5.0, gt=0.0)
     """How often lost rings and lost leases are looked for."""
+    max_queued: int = Field(default=100_000, ge=1)
+    """How many jobs of a queue may wait; more are refused with 503 until fewer do."""
+    client_jobs: int = Field(default=20_000, ge=1)
+    """How many unfinished jobs one client may have; more are refused with 429."""
+    client_rate: str = ""
+    """How many jobs one client may submit, such as 600/minute; empty means any number."""
     retention_days: int = Field(default=365, ge=1)
     """How old finished jobs, predictions and other history get before the cleanup archives and deletes them."""
     file_days: int = Field(default=7, ge=1)
     """How long results and lists of errors can be downloaded."""
+    webhook_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Private networks that webhooks may call, such as 10.20.0.0/16,fd00:20::/64; on any port, and without TLS too."""
     max_upload_bytes: int = Field(default=1 << 30, ge=1_000)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
 
@@ -68,6 +78,23 @@ class Settings(BaseSettings):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         return check_timezone(value)
+
+    @field_validator("client_rate")
+    @classmethod
+    def _readable_rate(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour)", value):
+            raise ValueError("write a number per second, minute or hour, such as 600/minute")
+        return value
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError("write networks such as 10.20.0.0/16, separated by commas") from error
 
     @model_validator(mode="after")
     def _production_is_explicit(self) -> Self:

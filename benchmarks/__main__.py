@@ -16,6 +16,7 @@ from benchmarks.jobs import measure_jobs
 from benchmarks.match import YEARS, measure_match
 from benchmarks.models import measure_models
 from benchmarks.outreach import measure_outreach
+from benchmarks.peers import require_peers
 from benchmarks.report import Table, machine, page
 from benchmarks.rescoring import measure_rescoring
 
@@ -41,11 +42,14 @@ def main() -> None:
     unknown = set(options.parts) - set(parts)
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; one of {', '.join(parts)}")
+    chosen = options.parts or list(parts)
+    if "jobs" in chosen:
+        require_peers()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave every block, so that nothing is left behind
     busy = os.getloadavg()[0]
     started = time.monotonic()
     tables = []
-    for name in options.parts or parts:
+    for name in chosen:
         print(f"{name} …", flush=True)
         for table in parts[name]():
             print(f"\n{table.markdown()}", flush=True)

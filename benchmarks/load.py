@@ -1,55 +1,30 @@
-"""Many clients in one process: `python -m benchmarks.load SYSTEM SECONDS CLIENTS …`, one JSON object per CLIENTS."""
+"""Many clients in one process: `python -m benchmarks.load SYSTEM SECONDS CLIENTS …`, one JSON object per CLIENTS.
+
+SYSTEM is the package of a peer, `in-process` or the port of Sanguine's API.
+"""
 
 import json
 import sys
 from collections.abc import Callable
 
-from backend.app import create_app
-from backend.jobs.states import JobState
-from backend.jobs.submit import submit
-from backend.jobs.views import wait_for_job
-from benchmarks import bare
-from benchmarks.client import post_and_wait
+from benchmarks.golden import golden_row
 from benchmarks.measure import measure
-from benchmarks.predict import PREDICT, Row, golden_row
-
-PATIENCE = 60.0  # seconds for one job
+from benchmarks.peers import client_of
 
 
-def bare_celery() -> Callable[[], object]:
-    """Return a call that sends a task and waits for its result."""
-    values = golden_row()
-    return lambda: bare.predict.delay(values).get(timeout=PATIENCE)
+def call_of(system: str) -> Callable[[], object]:
+    """Return a call that gives one job to the system and waits for its result."""
+    if system == "in-process" or system.isdigit():
+        from benchmarks import sanguine  # noqa: PLC0415 - a peer's client need not wait for what Sanguine imports
 
-
-def in_process() -> Callable[[], object]:
-    """Return a call that submits a job and waits for it, as the API does, without HTTP."""
-    app = create_app()
-    row = Row(values=golden_row())
-
-    def call() -> None:
-        with app.app_context():
-            job = wait_for_job(submit(PREDICT, row).id, seconds=PATIENCE)
-        if job.state is not JobState.SUCCEEDED:
-            raise RuntimeError(f"job {job.id} is {job.state}")
-
-    return call
-
-
-def over_http(port: int) -> Callable[[], object]:
-    """Return a call that posts a job and lets the server wait for it."""
-    body = {"values": golden_row()}
-    return lambda: post_and_wait(port, PREDICT.path, body)
+        return sanguine.in_process() if system == "in-process" else sanguine.over_http(int(system))
+    ask, values = client_of(system).ask, golden_row()
+    return lambda: ask(values)
 
 
 def main(system: str, seconds: float, clients: list[int]) -> None:
     """Measure one system with each number of clients."""
-    if system == "bare":
-        call = bare_celery()
-    elif system == "in-process":
-        call = in_process()
-    else:
-        call = over_http(int(system))
+    call = call_of(system)
     for count in clients:
         sample = measure(call, clients=count, seconds=seconds)
         figures = {"p50": sample.percentile(50), "p99": sample.percentile(99), "per_second": sample.per_second}

@@ -1,18 +1,17 @@
 """One row, one prediction: the smallest job there is, as a job kind of a domain of its own."""
 
-from functools import cache
+from collections.abc import Sequence
 
 import numpy as np
 from flask import Flask
 from pydantic import BaseModel, ConfigDict
 
 from backend.app import create_app
-from backend.domains.catalog import domains, model_names
+from backend.domains.catalog import domains
 from backend.domains.domain import Domain
-from backend.inference.catalogue import Catalogue
 from backend.jobs.context import JobContext
 from backend.jobs.kinds import JobKind
-from backend.settings import load_settings
+from benchmarks.golden import artifact
 
 
 class Row(BaseModel):
@@ -29,25 +28,28 @@ class Score(BaseModel):
     score: float
 
 
-@cache
-def model_name() -> str:
-    """Return the model that is asked, the first of the blood service's, all LightGBM."""
-    return model_names()[0]
-
-
-def golden_row() -> list[float | None]:
-    """Return the row that is asked about: the first golden row of the model."""
-    return list(Catalogue(load_settings().models_dir).read(model_name()).golden.rows[0])
-
-
 def predict(row: Row, context: JobContext) -> Score:
     """Predict one row."""
-    outputs = context.models.predict(model_name(), np.array([row.values], dtype=np.float64))
-    return Score(score=float(outputs[0]))
+    return predict_many([row], [context])[0]
+
+
+def predict_many(rows: Sequence[Row], contexts: Sequence[JobContext]) -> list[Score]:
+    """Predict the rows of several jobs in one call of the model."""
+    matrix = np.array([row.values for row in rows], dtype=np.float64)
+    outputs = contexts[0].models.predict(artifact().manifest.name, matrix)
+    return [Score(score=score) for score in outputs.tolist()]
 
 
 PREDICT = JobKind(
-    name="bench.predict", path="/bench", summary="Predict one row", request=Row, result=Score, run=predict, timeout=10
+    name="bench.predict",
+    path="/bench",
+    summary="Predict one row",
+    request=Row,
+    result=Score,
+    run=predict,
+    run_many=predict_many,
+    claims=64,
+    timeout=10,
 )
 DOMAIN = Domain(name="bench", tables="benchmarks.predict", job_kinds=(PREDICT,))
 

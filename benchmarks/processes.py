@@ -82,19 +82,23 @@ class Installation:
             "api",
             "SIGKILL",
             *(sys.executable, "-m", "gunicorn", factory, "--bind", f"{HOST}:{self.port}"),
-            *("--worker-class", "gthread", "--workers", "1", "--threads", "32", "--no-control-socket"),
+            *("--worker-class", "gthread", "--workers", "1", "--threads", "96", "--no-control-socket"),
         )
         self._wait_for("api", "Booting worker")
 
     def start_worker(self, name: str, celery: str, *options: str, pool: str = "threads", concurrency: int = 4) -> None:
         """Start a Celery worker, by default with the pool of the interactive one."""
-        self._start(
+        self.start_module(
             name,
-            "SIGKILL",
-            *(sys.executable, "-m", "celery", "-A", celery, "worker", "-n", f"{name}@bench", "--loglevel", "INFO"),
+            *("celery", "-A", celery, "worker", "-n", f"{name}@bench", "--loglevel", "INFO"),
             *("--pool", pool, "--concurrency", str(concurrency), "--without-mingle", "--without-gossip", *options),
+            ready="worker_ready",
         )
-        self._wait_for(name, r"worker_ready|\bready\.")
+
+    def start_module(self, name: str, *arguments: str, ready: str) -> None:
+        """Start a module of Python that says when it is ready; `ready` is a regular expression."""
+        self._start(name, "SIGKILL", sys.executable, "-m", *arguments)
+        self._wait_for(name, ready)
 
     def start_interactive(self, celery: str = "celery_worker") -> None:
         """Start the interactive worker with the options of `supervisord.conf`."""

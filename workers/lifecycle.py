@@ -2,29 +2,33 @@
 
 import os
 import threading
-import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from celery import signals
 from celery.concurrency.thread import TaskPool as ThreadPool
-from celery.worker import WorkController
+from celery.utils.nodenames import worker_direct
+from celery.worker import WorkController, state
 from celery.worker.consumer import Consumer
 from flask import Flask
 
 from backend.app import create_app
 from backend.domains.catalog import domains, model_names
-from backend.errors import SanguineError, Unavailable
+from backend.errors import SanguineError
 from backend.inference.client import ModelClient
 from backend.inference.tables import enter_loaded
+from backend.jobs.broker import make_celery
 from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker
 from backend.jobs.leases import LeaseKeeper
-from backend.jobs.workers import SEEN_EVERY, register_worker, worker_left, worker_seen
 from backend.logs import configure_logging
 from backend.settings import Settings, load_settings
+from workers.presence import Presence
+from workers.shutdown import StopWish
+from workers.watchdog import Watchdog, add_echo_task, end_process, send_echo
 
 log = structlog.get_logger()
 
@@ -42,6 +46,9 @@ _lock = threading.Lock()
 _process: Process | None = None
 _node_name = "worker"
 _loaded: dict[str, str | None] = {}
+_stop = StopWish()
+_watchdog: Watchdog | None = None
+_presence: Presence | None = None
 
 
 def current_process() -> Process:
@@ -59,8 +66,9 @@ def connect_signals() -> None:
     signals.celeryd_after_setup.connect(_on_setup)
     signals.worker_process_init.connect(_on_child_start)
     signals.worker_ready.connect(_on_ready)
-    signals.heartbeat_sent.connect(_on_heartbeat)
-    signals.worker_shutdown.connect(_on_shutdown)  # not `worker_shutting_down`: that one runs inside a signal handler
+    signals.task_received.connect(_on_received)
+    signals.worker_shutting_down.connect(_on_shutting_down)
+    signals.worker_shutdown.connect(_on_shutdown)
 
 
 def _make_process() -> Process:
@@ -71,7 +79,7 @@ def _make_process() -> Process:
     worker = Worker(
         name=f"{_node_name}/{os.getpid()}",
         models=models,
-        leases=LeaseKeeper(app.app_context, lease=lease),
+        leases=LeaseKeeper(app.app_context, lease=lease, stopping=_stop.is_due),
         lease=lease,
         news=app.extensions["news"],
     )
@@ -86,6 +94,7 @@ def _on_setup(sender: str, instance: WorkController, **_: Any) -> None:
     """Load everything before the first job where threads share it; prefork children load after the fork."""
     global _node_name, _loaded  # noqa: PLW0603 - Celery says it once, before anything is made
     _node_name = sender
+    add_echo_task(instance.app)
     if instance.pool_cls is ThreadPool:  # type: ignore[attr-defined] # missing from the stubs
         _loaded = _preload(current_process())
 
@@ -95,10 +104,19 @@ def _on_child_start(**_: Any) -> None:
 
 
 def _on_ready(sender: Consumer, **_: Any) -> None:
-    queues = list(sender.app.amqp.queues.consume_from)
-    with current_process().app.app_context():
-        register_worker(name=_node_name, pid=os.getpid(), queues=queues, models=_loaded)
-    log.info("worker_ready", worker=_node_name, queues=queues)
+    global _watchdog, _presence  # noqa: PLW0603 - one per worker, and Celery's signals reach functions only
+    process, node = current_process(), _node_name
+    _watchdog = Watchdog(
+        echo=partial(send_echo, make_celery(load_settings(), impatient=True), node),
+        at_work=lambda: bool(state.active_requests),
+        overdue=process.worker.leases.overdue,
+        end=end_process,
+    )
+    queues = sorted(set(sender.app.amqp.queues.consume_from) - {worker_direct(node).name})
+    _presence = Presence(process.app, _watchdog, name=node, pid=process.pid, queues=queues, models=_loaded)
+    _watchdog.start()
+    _presence.start()
+    log.info("worker_ready", worker=node, queues=queues)
 
 
 def _preload(process: Process) -> dict[str, str | None]:
@@ -127,25 +145,19 @@ def _load_models(process: Process) -> dict[str, str | None]:
     return {name: manifests[name].files[manifests[name].file] if name in manifests else None for name in outcome}
 
 
-_last_seen = 0.0
+def _on_received(**_: Any) -> None:
+    if _watchdog is not None:
+        _watchdog.heard()
 
 
-def _on_heartbeat(**_: Any) -> None:
-    """Celery heard from the broker; say so, but not each time."""
-    global _last_seen  # noqa: PLW0603 - the worker's main thread only
-    if time.monotonic() - _last_seen < SEEN_EVERY.total_seconds():
-        return
-    _last_seen = time.monotonic()
-    try:
-        with current_process().app.app_context():
-            worker_seen(_node_name)
-    except Unavailable as error:
-        log.warning("worker_seen_missed", reason=str(error))
+def _on_shutting_down(**_: Any) -> None:
+    """Let what runs finish soon; runs inside a signal handler, so it may wait for nothing."""
+    _stop.ask()
+    if _presence is not None:
+        _presence.leave()
 
 
 def _on_shutdown(**_: Any) -> None:
-    try:
-        with current_process().app.app_context():
-            worker_left(_node_name)
-    except Unavailable as error:
-        log.warning("worker_left_missed", reason=str(error))
+    if _presence is not None:
+        _presence.leave()  # also when Celery stopped without a signal
+        _presence.join()

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Flask
 
-from backend.api import files, health, jobs, models, schedules
+from backend.api import bulk, dead_letters, events, files, health, jobs, models, schedules, webhooks
 from backend.api.errors import init_errors
 from backend.api.jobs import add_submit_routes
 from backend.api.lookups import add_command_routes, add_lookup_routes
@@ -16,7 +16,7 @@ PREFIX = "/api/ml"
 def init_api(app: Flask, domains: tuple[Domain, ...]) -> None:
     """Give the application its routes, its error answers and its description."""
     api = Blueprint("api", __name__)
-    for platform in (files, health, jobs, models, schedules):
+    for platform in (bulk, dead_letters, events, files, health, jobs, models, schedules, webhooks):
         api.register_blueprint(platform.blueprint)
     for domain in domains:
         add_submit_routes(api, domain.job_kinds)

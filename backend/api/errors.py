@@ -1,6 +1,7 @@
 """The one translator from errors to HTTP: RFC 9457 problem details, never with data of people in them."""
 
 from http import HTTPStatus
+from math import ceil
 from typing import BinaryIO
 
 import structlog
@@ -14,7 +15,9 @@ from backend.errors import (
     InputError,
     ModelError,
     NotFound,
+    Overloaded,
     SanguineError,
+    TooMany,
     Unavailable,
     ValidationFailed,
 )
@@ -26,6 +29,7 @@ STATUS: tuple[tuple[type[SanguineError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
     (Gone, HTTPStatus.GONE),
     (Conflict, HTTPStatus.CONFLICT),
+    (TooMany, HTTPStatus.TOO_MANY_REQUESTS),
     (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (ModelError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -73,6 +77,8 @@ def init_errors(app: Flask) -> None:
         _drain()
         status = next((s for kind, s in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
         headers = {"Retry-After": RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        if isinstance(error, (TooMany, Overloaded)):
+            headers = {"Retry-After": str(ceil(error.retry_after))}
         fields = error.fields if isinstance(error, ValidationFailed) else ()
         return problem(status, error.code, str(error), fields=fields, headers=headers)
 

@@ -9,6 +9,9 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from backend.api.answers import answer
 from backend.api.parse import body_as, preferred_wait, query_as
+from backend.api.terms import TermsQuery, admitted
+from backend.batches.imports import IMPORT_FILE
+from backend.batches.predict import PREDICT_FILE
 from backend.batches.schemas import BatchQuery, RowsRequest
 from backend.batches.submit import submit_batch, submit_import, submit_rows
 from backend.batches.views import get_file_work
@@ -17,7 +20,8 @@ from backend.files.storage import current_storage
 from backend.files.views import FileList, find_file, list_files
 from backend.jobs.clock import utc_now
 from backend.jobs.states import FINAL
-from backend.jobs.views import JobView, get_job, wait_for_job
+from backend.jobs.views import JobView, get_job
+from backend.jobs.waiting import wait_for_job
 from backend.settings import Settings
 from backend.tabular.formats import Format, format_of
 
@@ -31,15 +35,18 @@ blueprint = Blueprint("files", __name__)
 def predict() -> Response:
     """Predict rows that are in the request, or in an upload."""
     if request.is_json:
-        return _accepted(submit_rows(body_as(RowsRequest)))
-    format_ = _format()
-    return _accepted(submit_batch(query_as(BatchQuery), format_, _upload()))
+        rows = body_as(RowsRequest)
+        return _accepted(submit_rows(rows, terms=admitted({PREDICT_FILE.queue: 1})))
+    format_, asked = _format(), query_as(BatchQuery, TermsQuery)
+    terms = admitted({PREDICT_FILE.queue: 1}, besides=BatchQuery)
+    return _accepted(submit_batch(asked, format_, _upload(), terms=terms))
 
 
 @blueprint.post("/imports/<name>")
 def import_(name: str) -> Response:
     """Import the rows of an upload."""
-    return _accepted(submit_import(name, _format(), _upload()))
+    format_, terms = _format(), admitted({IMPORT_FILE.queue: 1})
+    return _accepted(submit_import(name, format_, _upload(), terms=terms))
 
 
 @blueprint.get("/batches/<uuid:job_id>")

@@ -36,7 +36,8 @@ class Worker(BaseModel):
     queues: list[str]
     models: dict[str, str | None] = Field(description="Digest of the weights in memory; null when loading failed.")
     started_at: datetime
-    seen_at: datetime
+    seen_at: datetime = Field(description="When it last said that it lives.")
+    heard_at: datetime | None = Field(description="When it last received something from the broker, or was at work.")
 
 
 class Health(BaseModel):
@@ -69,7 +70,9 @@ def ready() -> Response:
         return answer(body, status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "5"})
     broker = _broker_answers()
     problems = [] if broker else ["the broker does not answer: jobs are accepted and start when it is back"]
-    served = {queue for worker in workers for queue in worker.queues}
+    deaf = [worker for worker in workers if worker.is_deaf]
+    problems += [f"worker {one.name} has received nothing from the broker since {one.heard_at}" for one in deaf]
+    served = {queue for worker in workers if worker not in deaf for queue in worker.queues}
     problems += [f"no worker serves the queue {queue}" for queue in QUEUES if queue not in served]
     queued, running = counts.values()
     return answer(

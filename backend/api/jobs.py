@@ -3,18 +3,20 @@
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, url_for
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.answers import answer
 from backend.api.parse import body_as, preferred_wait, query_as
+from backend.api.terms import admitted
 from backend.jobs.kinds import JobKind
 from backend.jobs.moments import Moment
 from backend.jobs.states import FINAL, JobState
 from backend.jobs.submit import cancel, submit
-from backend.jobs.views import JobView, get_job, list_jobs, wait_for_job
+from backend.jobs.views import JobView, get_job_detail, list_jobs
+from backend.jobs.waiting import wait_for_job
 
 RETRY_AFTER = "1"  # seconds until a poll is worth it
 
@@ -46,7 +48,7 @@ def list_() -> Response:
 @blueprint.get("/jobs/<uuid:job_id>")
 def get(job_id: UUID) -> Response:
     """Return one job; 200 whatever its state."""
-    job = get_job(job_id)
+    job = get_job_detail(job_id)
     return answer(job, headers={} if job.state in FINAL else {"Retry-After": RETRY_AFTER})
 
 
@@ -66,20 +68,21 @@ def add_submit_routes(blueprint: Blueprint, kinds: tuple[JobKind, ...]) -> None:
 
 
 def _submit(kind: JobKind, **from_path: object) -> Response:
-    return answer_submitted(submit(kind, body_as(kind.request, **from_path)))
-
-
-def answer_submitted(job: JobView) -> Response:
-    """Answer with a job that was just submitted, when it has ended or the client will wait no longer."""
+    asked = body_as(kind.request, **from_path)
+    new = uuid4()
+    job = submit(kind, asked, terms=admitted({kind.queue: 1}), job_id=new)
+    repeated = job.id != new
     wait = preferred_wait()
-    if wait:
+    if wait and job.state not in FINAL:
         job = wait_for_job(job.id, seconds=wait)
-    return submitted(job, waited=wait > 0)
+    return submitted(job, waited=wait > 0, repeated=repeated)
 
 
-def submitted(job: JobView, *, waited: bool = False) -> Response:
+def submitted(job: JobView, *, waited: bool = False, repeated: bool = False) -> Response:
     """Answer with a job that was submitted: 202 and where to poll, or 200 when it is finished already."""
     headers = {"Location": url_for("api.jobs.get", job_id=job.id)}
+    if repeated:
+        headers["Idempotent-Replayed"] = "true"
     if waited:
         headers["Preference-Applied"] = "wait"
     if job.state in FINAL:

@@ -14,20 +14,15 @@ from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from backend.api.openapi_jobs import KEY, PREFER, REFUSALS
 from backend.api.openapi_parts import JSON, REF, Paths, Problem, operation
 from backend.api.openapi_platform import INPUTS, OUTPUTS, QUERIES, describe_platform
+from backend.api.terms import TermsQuery
 from backend.domains.domain import Command, Domain, Lookup
 from backend.jobs.kinds import JobKind
 from backend.jobs.views import JobView
 from backend.resources.declaration import Resource
 from backend.resources.schemas import change_schema, page_schema, query_schema
-
-PREFER = {
-    "name": "Prefer",
-    "in": "header",
-    "description": "`wait=10` answers with the finished job when it ends within ten seconds (RFC 7240).",
-    "schema": {"type": "string"},
-}
 
 
 class _Swagger(Swagger):  # type: ignore[misc] # flasgger publishes no types
@@ -114,10 +109,9 @@ def _describe_kind(paths: Paths, path: str, kind: JobKind) -> None:
         "200": {"description": "The finished job.", "content": {JSON: {"schema": job}}},
         "202": {"description": "The job is stored; poll `Location`.", "content": {JSON: {"schema": job}}},
     }
-    described = operation(
-        kind.name, _tag(kind.name), kind.summary, answers | paths.problems(400, 404, 413, 415, 422, 503)
-    )
-    paths.add("post", path, described, requestBody=paths.body(kind.request, path=path), parameters=[PREFER])
+    described = operation(kind.name, _tag(kind.name), kind.summary, answers | paths.problems(404, *REFUSALS))
+    body = paths.body(kind.request, path=path)
+    paths.add("post", path, described, query=TermsQuery, requestBody=body, parameters=[PREFER, KEY])
 
 
 def _describe_lookup(paths: Paths, lookup: Lookup) -> None:

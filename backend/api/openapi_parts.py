@@ -45,15 +45,21 @@ class Paths:
         self._schemas = schemas
 
     def add(
-        self, method: str, path: str, operation: Described, *, query: type[BaseModel] | None = None, **more: Any
+        self,
+        method: str,
+        path: str,
+        operation: Described,
+        *,
+        query: type[BaseModel] | tuple[type[BaseModel], ...] = (),
+        **more: Any,
     ) -> None:
         """Describe one method of a Flask route; what its path names is a parameter, as are the fields of `query`."""
         named = dict(_path_fields(path))
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": schema} for name, schema in named.items()
         ]
-        if query is not None:
-            parameters += self._query_parameters(query, without=named)
+        for one in query if isinstance(query, tuple) else (query,):
+            parameters += self._query_parameters(one, without=named)
         if parameters := parameters + more.pop("parameters", []):
             operation = operation | {"parameters": parameters}
         address = self._prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)

@@ -1,24 +1,41 @@
 """The description of the routes that every installation has."""
 
+from typing import Any
+
 from pydantic import BaseModel
 
+from backend.api import openapi_jobs
+from backend.api.events import EVENT_STREAM, LAST_EVENT_ID
 from backend.api.health import Health
-from backend.api.jobs import JobsQuery
 from backend.api.models import ModelList
-from backend.api.openapi_parts import JSON, Paths, operation
+from backend.api.openapi_jobs import KEY, PREFER, REFUSALS, describe_jobs
+from backend.api.openapi_parts import JSON, Described, Paths, operation
 from backend.api.schedules import FiringsQuery
+from backend.api.terms import TermsQuery
+from backend.api.webhooks import DeliveriesQuery
 from backend.batches.schemas import BatchQuery, FileWorkView, RowsRequest
 from backend.files.views import FileList
+from backend.jobs.events import JobEvent
 from backend.jobs.schedules.views import FiringPage, ScheduleList, SchedulePatch, ScheduleView
-from backend.jobs.views import JobPage, JobView
+from backend.jobs.views import JobView
 from backend.tabular.formats import Format
+from backend.webhooks.schemas import (
+    DeliveryPage,
+    DeliveryView,
+    EndpointList,
+    EndpointNew,
+    EndpointPatch,
+    EndpointView,
+    EndpointWithSecret,
+    PublicKey,
+)
 
-INPUTS: tuple[type[BaseModel], ...] = (SchedulePatch, RowsRequest)
-QUERIES: tuple[type[BaseModel], ...] = (JobsQuery, FiringsQuery, BatchQuery)
+INPUTS: tuple[type[BaseModel], ...] = (*openapi_jobs.INPUTS, SchedulePatch, RowsRequest, EndpointNew, EndpointPatch)
+QUERIES: tuple[type[BaseModel], ...] = (*openapi_jobs.QUERIES, FiringsQuery, DeliveriesQuery, BatchQuery)
 _SENT = {"200": "The file.", "206": "The range that was asked for."}
 OUTPUTS: tuple[type[BaseModel], ...] = (
-    JobView,
-    JobPage,
+    *openapi_jobs.OUTPUTS,
+    JobEvent,
     FileWorkView,
     FileList,
     Health,
@@ -26,39 +43,52 @@ OUTPUTS: tuple[type[BaseModel], ...] = (
     ScheduleList,
     ScheduleView,
     FiringPage,
+    EndpointView,
+    EndpointWithSecret,
+    EndpointList,
+    DeliveryView,
+    DeliveryPage,
+    PublicKey,
 )
 
 
 def describe_platform(paths: Paths) -> None:
-    """Describe jobs, models, health and schedules."""
-    _jobs(paths)
+    """Describe jobs, models, health, schedules and webhooks."""
+    describe_jobs(paths)
+    _events(paths)
     _files(paths)
     _health(paths)
     _schedules(paths)
+    _webhooks(paths)
     paths.add("get", "/models", operation("models.list", "models", "List the models", paths.ok(ModelList)))
 
 
-def _jobs(paths: Paths) -> None:
-    job = paths.ok(JobView)
-    listing = operation("jobs.list", "jobs", "List jobs, newest first", paths.ok(JobPage) | paths.problems(422, 503))
-    paths.add("get", "/jobs", listing, query=JobsQuery)
-    one = operation("jobs.get", "jobs", "Get one job with its result", job | paths.problems(404, 503))
-    paths.add("get", "/jobs/<uuid:job_id>", one)
-    asked = job | {"202": job["200"]} | paths.problems(404, 409, 503)
-    paths.add("post", "/jobs/<uuid:job_id>/cancel", operation("jobs.cancel", "jobs", "Cancel a job", asked))
+def _events(paths: Paths) -> None:
+    events = {EVENT_STREAM: {"schema": paths.refs[JobEvent]}}
+    answers = {
+        "200": {"description": "Events `state` and `progress`, each with this as its data.", "content": events},
+        "204": {"description": "Nothing comes after the event that `Last-Event-ID` names."},
+    }
+    after = {"name": LAST_EVENT_ID, "in": "header", "description": "The last event's id: go on after it."}
+    parameters = [after | {"schema": {"type": "string"}}]
+    following = operation("jobs.events", "jobs", "Follow a job until it ends", answers | paths.problems(404, 422, 503))
+    paths.add("get", "/jobs/<uuid:job_id>/events", following, parameters=parameters)
 
 
 def _files(paths: Paths) -> None:
     work = paths.ok(FileWorkView)
     accepted = work | paths.ok(FileWorkView, status="202", says="The file is stored; poll `Location`.")
-    refused = paths.problems(400, 404, 413, 415, 422, 503)
+    refused = paths.problems(404, *REFUSALS)
+    headers = [PREFER, KEY]
     files = {format_.media_type: {"schema": {"type": "string", "format": "binary"}} for format_ in Format}
     rows = {JSON: {"schema": paths.refs[RowsRequest]}}
     predict = operation("batches.predict", "files", "Predict the rows of a file", accepted | refused)
     # Query parameters are for uploads: with JSON the body says the same.
-    paths.add("post", "/batches", predict, query=BatchQuery, requestBody={"required": True, "content": rows | files})
+    both = {"required": True, "content": rows | files}
+    paths.add("post", "/batches", predict, query=(BatchQuery, TermsQuery), requestBody=both, parameters=headers)
     importing = operation("imports.start", "files", "Import the rows of a file", accepted | refused)
-    paths.add("post", "/imports/<name>", importing, requestBody={"required": True, "content": files})
+    body = {"required": True, "content": files}
+    paths.add("post", "/imports/<name>", importing, query=TermsQuery, requestBody=body, parameters=headers)
     progress = operation("batches.get", "files", "Say how far a batch or an import is", work | paths.problems(404, 503))
     paths.add("get", "/batches/<uuid:job_id>", progress)
     listed = paths.ok(FileList) | paths.problems(404, 503)
@@ -95,3 +125,29 @@ def _schedules(paths: Paths) -> None:
     paths.add("patch", "/schedules/<name>", described["change"], requestBody=paths.body(SchedulePatch))
     paths.add("post", "/schedules/<name>/run", described["run"])
     paths.add("get", "/schedules/<name>/firings", described["firings"], query=FiringsQuery)
+
+
+def _webhooks(paths: Paths) -> None:
+    one, secret = paths.ok(EndpointView), paths.ok(EndpointWithSecret)
+    made = paths.ok(EndpointWithSecret, status="201", says="Registered; the secret is shown here only.")
+    sent = paths.ok(DeliveryView, status="202", says="It is on its way.") | paths.problems(404, 409, 503)
+    missing, body = paths.problems(404, 503), paths.problems(400, 413, 415, 422, 503)
+    listed = paths.ok(DeliveryPage) | paths.problems(404, 422, 503)
+    removed = {"204": {"description": "It is forgotten."}} | missing
+    bodies = {model: {"requestBody": paths.body(model)} for model in (EndpointNew, EndpointPatch)}
+    every, its = "/webhooks", "/webhooks/<uuid:endpoint_id>"
+    again = f"{its}/deliveries/<uuid:delivery_id>/redeliver"
+
+    def add(method: str, path: str, name: str, summary: str, answers: Described, **more: Any) -> None:
+        paths.add(method, path, operation(f"webhooks.{name}", "webhooks", summary, answers), **more)
+
+    add("post", every, "register", "Register a webhook", made | body, **bodies[EndpointNew])
+    add("get", every, "list", "List the webhooks", paths.ok(EndpointList) | paths.problems(503))
+    add("get", f"{every}/key", "key", "Get the public key of the signatures", paths.ok(PublicKey))
+    add("get", its, "get", "Get one webhook", one | missing)
+    add("patch", its, "change", "Change, disable or enable a webhook", one | body | missing, **bodies[EndpointPatch])
+    add("delete", its, "remove", "Remove a webhook and its deliveries", removed)
+    add("post", f"{its}/rotate", "rotate", "Give a webhook a new secret", secret | missing)
+    add("post", f"{its}/test", "test", "Send a test to a webhook", sent)
+    add("get", f"{its}/deliveries", "deliveries", "List what was sent to a webhook", listed, query=DeliveriesQuery)
+    add("post", again, "redeliver", "Send a message again", sent)

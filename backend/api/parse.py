@@ -43,14 +43,19 @@ def body_as(model: type[Model], **from_path: object) -> Model:
         raise ValidationFailed(wrong_fields(error)) from None
 
 
-def query_as(model: type[Model], **from_path: object) -> Model:
-    """Return the query parameters as `model`, with what the path says.
+def query_as(model: type[Model], besides: type[BaseModel] | None = None, /, **from_path: object) -> Model:
+    """Return the query parameters as `model`, with what the path says; those of `besides` are somebody else's.
 
     Raises:
         ValidationFailed: parameters are wrong, missing, unknown or given twice.
     """
     try:
-        values = {name: values if len(values) > 1 else values[0] for name, values in request.args.lists()}
+        others = besides.model_fields if besides is not None else {}
+        values = {
+            name: values if len(values) > 1 else values[0]
+            for name, values in request.args.lists()
+            if name not in others
+        }
         if doubled := values.keys() & from_path.keys():
             raise ValidationFailed(tuple(FieldError(name, "the path says it already") for name in sorted(doubled)))
         return model.model_validate(values | from_path)

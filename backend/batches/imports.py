@@ -214,4 +214,5 @@ IMPORT_FILE = JobKind(
     queue="batch",
     timeout=1800,
     retries=3,
+    replayable=False,
 )

@@ -104,4 +104,5 @@ PREDICT_FILE = JobKind(
     queue="batch",
     timeout=1800,
     retries=3,
+    replayable=False,
 )

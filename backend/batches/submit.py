@@ -11,14 +11,16 @@ from backend.batches.schemas import BatchQuery, BatchRequest, ImportRequest, Row
 from backend.batches.targets import target_of
 from backend.files.storage import Storage, Stored, current_storage
 from backend.jobs.clock import utc_now
-from backend.jobs.submit import submit
+from backend.jobs.kinds import JobKind
+from backend.jobs.submit import NO_TERMS, submit
+from backend.jobs.terms import Terms
 from backend.jobs.views import JobView
 from backend.tabular.formats import Format
 from backend.tabular.layout import columns_of
 
 
-def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes]) -> JobView:
-    """Store an upload and a job that predicts its rows.
+def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes], *, terms: Terms = NO_TERMS) -> JobView:
+    """Store an upload and a job that predicts its rows; an earlier job, if the client's key stands for the same.
 
     Raises:
         InputError: it cannot be served; nothing is left behind.
@@ -36,23 +38,25 @@ def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes]) ->
             upload=Upload(format=format_, bytes=stored.bytes, sha256=stored.sha256),
             format=asked.format or format_,
         )
-        return submit(PREDICT_FILE, request, job_id=job_id)
+        return _submit(PREDICT_FILE, request, storage, terms, job_id=job_id, identity=asked.model_dump_json())
     except BaseException:
         storage.remove(job_id)
         raise
 
 
-def submit_rows(asked: RowsRequest) -> JobView:
+def submit_rows(asked: RowsRequest, *, terms: Terms = NO_TERMS) -> JobView:
     """Store rows that came in the request, as an upload of lines of JSON.
 
     Raises:
         InputError, ArtifactError, Unavailable: as `submit_batch`.
     """
-    return submit_batch(asked, Format.NDJSON, (json.dumps(row).encode() + b"\n" for row in asked.rows))
+    target = BatchQuery(**asked.model_dump(exclude={"rows"}))
+    rows = (json.dumps(row).encode() + b"\n" for row in asked.rows)
+    return submit_batch(target, Format.NDJSON, rows, terms=terms)
 
 
-def submit_import(name: str, format_: Format, chunks: Iterable[bytes]) -> JobView:
-    """Store an upload and a job that imports its rows.
+def submit_import(name: str, format_: Format, chunks: Iterable[bytes], *, terms: Terms = NO_TERMS) -> JobView:
+    """Store an upload and a job that imports its rows; an earlier job, if the client's key stands for the same.
 
     Raises:
         InputError: it cannot be imported; nothing is left behind.
@@ -63,10 +67,27 @@ def submit_import(name: str, format_: Format, chunks: Iterable[bytes]) -> JobVie
     try:
         check_header(importer, columns_of(input_path(storage, job_id, format_), format_))
         upload = Upload(format=format_, bytes=stored.bytes, sha256=stored.sha256)
-        return submit(IMPORT_FILE, ImportRequest(into=name, upload=upload), job_id=job_id)
+        return _submit(
+            IMPORT_FILE, ImportRequest(into=name, upload=upload), storage, terms, job_id=job_id, identity=name
+        )
     except BaseException:
         storage.remove(job_id)
         raise
+
+
+def _submit(
+    kind: JobKind,
+    request: BatchRequest | ImportRequest,
+    storage: Storage,
+    terms: Terms,
+    *,
+    job_id: UUID,
+    identity: str,
+) -> JobView:
+    job = submit(kind, request, terms=terms, job_id=job_id, identity=f"{identity} {request.upload.sha256}")
+    if job.id != job_id:  # the upload was sent before
+        storage.remove(job_id)
+    return job
 
 
 def _receive(format_: Format, chunks: Iterable[bytes]) -> tuple[UUID, Storage, Stored]:

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from backend.jobs.kinds import QUEUES
+from backend.jobs.states import Priority
 from backend.settings import Settings
 
 MAINTENANCE_QUEUE = "maintenance"
@@ -35,6 +36,7 @@ def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
         task_default_queue="interactive",
         task_queues=[Queue(name) for name in (*QUEUES, MAINTENANCE_QUEUE)],
         task_create_missing_queues=False,
+        worker_direct=True,  # a queue of each worker's own, for its watchdog
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -47,6 +49,7 @@ def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
             "socket_keepalive": True,
             "health_check_interval": 10,
             "visibility_timeout": VISIBILITY_TIMEOUT,
+            "priority_steps": [int(priority) for priority in Priority],  # a list for each, the urgent one read first
             **({"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0} if impatient else {}),
         },
         timezone=settings.timezone,

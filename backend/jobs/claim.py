@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, bindparam, insert, or_, select, update
+from sqlalchemy import Integer, Uuid, bindparam, func, insert, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from backend.extensions import UtcDateTime, transaction
@@ -27,13 +27,16 @@ class Claim:
     request: dict[str, Any]
     checkpoint: dict[str, Any] | None
     parent_id: UUID | None
+    queue: str
+    priority: int
+    finish_by: datetime | None
 
 
 def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequence[Claim]:
-    """Claim the job that was rung and, if the kind allows several, the longest waiting others of its kind.
+    """Claim the job that was rung and, if the kind allows several, others of its kind: the most urgent first.
 
     The attempt is counted here, before any work, so that a job that kills its worker runs out of attempts.
-    Returns nothing when another worker was faster, the job was cancelled or it may not start yet.
+    Returns nothing when another worker was faster, or the job was cancelled, has expired or may not start yet.
     """
     now = utc_now()
     limits = {"rung": job_id, "of_kind": kind.name, "now": now, "until": now + lease}
@@ -46,19 +49,31 @@ def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequ
                 insert(ATTEMPT),
                 [{"job_id": c.job_id, "number": c.attempt, "worker": worker, "started_at": now} for c in claims],
             )
-    return claims
+    return sorted(claims, key=lambda claimed: claimed.priority)
+
+
+_CLAIMED = (
+    *(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request, JOB.c.checkpoint, JOB.c.parent_id),
+    *(JOB.c.queue, JOB.c.priority, JOB.c.finish_by),
+)
 
 
 @cache
 def _claim(*, several: bool) -> ReturningUpdate[Any]:
     now, rung = bindparam("now", type_=UtcDateTime), bindparam("rung", type_=Uuid)
-    ready = (JOB.c.kind == bindparam("of_kind"), JOB.c.state == JobState.QUEUED, JOB.c.available_at <= now)
+    ready = (
+        JOB.c.kind == bindparam("of_kind"),
+        JOB.c.state == JobState.QUEUED,
+        JOB.c.available_at <= now,
+        or_(JOB.c.start_by.is_(None), JOB.c.start_by > now, JOB.c.attempt > 0),
+        or_(JOB.c.finish_by.is_(None), JOB.c.finish_by > now),
+    )
     wanted = JOB.c.id == rung
     if several:
         others = (
             select(JOB.c.id)
             .where(JOB.c.id != rung, *ready)
-            .order_by(JOB.c.available_at)
+            .order_by(JOB.c.priority, JOB.c.available_at)
             .limit(bindparam("others", type_=Integer))
             .with_for_update(skip_locked=True)
             .cte("others")
@@ -72,8 +87,9 @@ def _claim(*, several: bool) -> ReturningUpdate[Any]:
             attempt=JOB.c.attempt + 1,
             lease_until=bindparam("until"),
             started_at=now,
+            first_started_at=func.coalesce(JOB.c.first_started_at, now),
             progress=0.0,
             progress_note=None,
         )
-        .returning(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request, JOB.c.checkpoint, JOB.c.parent_id)
+        .returning(*_CLAIMED)
     )

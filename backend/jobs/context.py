@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from backend.errors import AttemptEnded, TimedOut
+from backend.errors import AttemptEnded, Expired, TimedOut
 from backend.extensions import Table, transaction
 from backend.inference.client import ModelClient
 from backend.inference.columns import Rows
@@ -71,6 +71,23 @@ class RecordingModels:
         """Return what is known about the version in use."""
         return self._client.manifest(model)
 
+    @property
+    def seconds(self) -> float:
+        """Time spent waiting for models so far."""
+        return sum(use.seconds for use in self.uses.values())
+
+    def fresh(self) -> "RecordingModels":
+        """Return the same models with nothing remembered."""
+        return RecordingModels(self._client)
+
+    def share(self, jobs: int) -> "RecordingModels":
+        """Return what falls to each of some jobs that asked together: every call, and its part of rows and time."""
+        shared = self.fresh()
+        for name, use in self.uses.items():
+            mine = shared.uses[name] = ModelUse()
+            mine.calls, mine.rows, mine.seconds = use.calls, max(round(use.rows / jobs), 1), use.seconds / jobs
+        return shared
+
 
 class JobContext:
     """One attempt, as the job's function sees it."""
@@ -79,9 +96,10 @@ class JobContext:
         self,
         *,
         job_id: UUID,
-        models: Models,
+        models: RecordingModels,
         attempt: int = 1,
         checkpoint: dict[str, Any] | None = None,
+        finish_by: datetime | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.job_id = job_id
@@ -92,6 +110,7 @@ class JobContext:
         self.stored: list[Table] = []
         self.fraction = 0.0
         self.note: str | None = None
+        self._finish_by = finish_by
         self._timeout = math.inf
         self._deadline = math.inf
         self._ended: AttemptEnded | None = None
@@ -99,7 +118,13 @@ class JobContext:
     def begin(self, *, timeout: float) -> None:
         """Start the attempt's time; a job claimed together with others waits for its turn before this."""
         self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+        left = math.inf if self._finish_by is None else (self._finish_by - utc_now()).total_seconds()
+        self._deadline = time.monotonic() + min(timeout, left)
+
+    def start_over(self) -> None:
+        """Forget what was asked and stored so far; the attempt is run again."""
+        self.models = self.models.fresh()
+        self.stored = []
 
     def read(self) -> AbstractContextManager[Session]:
         """Open one short read-only transaction; leave it before predicting."""
@@ -144,7 +169,9 @@ class JobContext:
         Raises:
             AttemptEnded: the reason.
         """
-        if self.overdue and self._ended is None:
+        if self._ended is None and self._finish_by is not None and utc_now() >= self._finish_by:
+            self._ended = Expired("the job was not finished by its finish_by")
+        if self._ended is None and self.overdue:
             self._ended = TimedOut(f"the attempt ran longer than {self._timeout:g} s")
         if self._ended is not None:
             raise self._ended

@@ -1,15 +1,17 @@
 """The one way a job runs: claim, work outside any transaction, finish. Celery calls it and so do the tests."""
 
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
-from backend.errors import Cancelled, LeaseLost, SanguineError, TimedOut
+from backend.errors import Cancelled, Expired, HandedBack, LeaseLost, SanguineError, TimedOut
 from backend.inference.client import ModelClient
 from backend.jobs import finish
 from backend.jobs.claim import Claim, claim
@@ -18,6 +20,8 @@ from backend.jobs.kinds import JobKind
 from backend.jobs.leases import LeaseKeeper
 from backend.jobs.news import News
 from backend.jobs.parts import Parts, advance
+from backend.jobs.ring import current_doorbell
+from backend.jobs.together import run_together
 
 log = structlog.get_logger()
 
@@ -40,22 +44,34 @@ def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
         Unavailable: the database does not answer; whatever was claimed comes back when its lease runs out.
     """
     claims = claim(kind, job_id, worker=worker.name, lease=worker.lease)
+    attempts = [(claimed, _context(claimed, worker)) for claimed in claims]
     with ExitStack() as held:
-        contexts = [_context(one, worker) for one in claims]
-        for one, context in zip(claims, contexts, strict=True):
-            held.enter_context(worker.leases.holding(one, context))
-        for one, context in zip(claims, contexts, strict=True):
-            with structlog.contextvars.bound_contextvars(job_id=str(one.job_id), kind=kind.name, attempt=one.attempt):
+        for claimed, context in attempts:
+            held.enter_context(worker.leases.holding(claimed, context))
+        left = attempts
+        if kind.run_many is not None and len(attempts) > 1:
+            left = run_together(kind, attempts)
+            alone = {claimed.job_id for claimed, _ in left}
+            _tell(worker, [claimed for claimed in claims if claimed.job_id not in alone])
+        for claimed, context in left:
+            with structlog.contextvars.bound_contextvars(
+                job_id=str(claimed.job_id), kind=kind.name, attempt=claimed.attempt
+            ):
                 try:
-                    _attempt(kind, one, context)
+                    _attempt(kind, claimed, context)
                 except LeaseLost:
                     log.warning("lease_lost")
                     continue
-                worker.news.tell(one.job_id)
-                if one.parent_id is not None:
-                    advance(one.parent_id)
-                    worker.news.tell(one.parent_id)
+                _tell(worker, [claimed])
     return len(claims)
+
+
+def _tell(worker: Worker, ended: Sequence[Claim]) -> None:
+    """Say that attempts have ended, and move on the jobs that they were parts of."""
+    parents = {claimed.parent_id for claimed in ended if claimed.parent_id is not None}
+    for parent_id in parents:
+        advance(parent_id)
+    worker.news.tell(*(claimed.job_id for claimed in ended), *parents)
 
 
 def _context(claimed: Claim, worker: Worker) -> JobContext:
@@ -63,6 +79,7 @@ def _context(claimed: Claim, worker: Worker) -> JobContext:
         job_id=claimed.job_id,
         attempt=claimed.attempt,
         checkpoint=claimed.checkpoint,
+        finish_by=claimed.finish_by,
         models=RecordingModels(worker.models),
     )
 
@@ -81,12 +98,19 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
             finish.succeed(claimed, result, context)
     except LeaseLost:
         raise
+    except Expired as error:
+        finish.expire(claimed, message=str(error))
+        log.info("job_expired")
     except Cancelled:
         finish.cancel_running(claimed)
         log.info("job_cancelled")
+    except HandedBack as error:
+        finish.hand_back(claimed)
+        log.info("job_handed_back", reason=str(error))
+        _ring_again(kind, claimed)
     except transient as error:
         code = error.code if isinstance(error, SanguineError) else type(error).__name__
-        state = finish.retry(claimed, code=code, message=_safe_message(error))
+        state = finish.retry(claimed, code=code, message=_safe_message(error), backoff=kind.backoff)
         log.warning("attempt_failed", code=code, state=state)
     except SanguineError as error:
         finish.fail(claimed, code=error.code, message=str(error))
@@ -98,6 +122,14 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
         log.error("job_failed", code="internal_error", error=type(error).__name__, at=_places(error))  # noqa: TRY400 - the traceback's text may quote data
     else:
         log.info("job_split" if isinstance(result, Parts) else "job_succeeded")
+
+
+def _ring_again(kind: JobKind, claimed: Claim) -> None:
+    """Ring in this thread: the process may end before another one did."""
+    try:
+        current_doorbell().publish(kind.name, claimed.queue, claimed.job_id)
+    except OperationalError as error:
+        log.warning("ring_lost", error=type(error).__name__)
 
 
 def _safe_message(error: Exception) -> str:

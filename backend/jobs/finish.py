@@ -1,16 +1,18 @@
 """The ends of an attempt. Each is one transaction, guarded by the attempt number: a late worker changes nothing."""
 
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy import Update, bindparam, insert, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from backend.errors import LeaseLost
+from backend.errors import Expired, LeaseLost
 from backend.extensions import transaction
 from backend.jobs.claim import Claim
 from backend.jobs.clock import utc_now
@@ -28,8 +30,11 @@ def succeed(claim: Claim, result: BaseModel, context: JobContext) -> None:
 
     Raises:
         LeaseLost: another attempt owns the job; nothing was written.
+        Expired: it comes too late; nothing was written.
     """
     now = utc_now()
+    if claim.finish_by is not None and now >= claim.finish_by:
+        raise Expired("the job was not finished by its finish_by")
     with transaction() as session:
         _leave_running(
             session,
@@ -43,9 +48,10 @@ def succeed(claim: Claim, result: BaseModel, context: JobContext) -> None:
             checkpoint=None,
             error_code=None,
             error_message=None,
+            model_seconds=context.models.seconds,
         )
         session.add_all(context.stored)
-        if rows := _model_log(claim, context, now):
+        if rows := model_log(claim.job_id, context.models, now):
             session.execute(insert(MODEL_LOG), rows)
 
 
@@ -69,6 +75,26 @@ def split(claim: Claim, parts: Parts) -> None:
         store_parts(session, claim.job_id, parts)
 
 
+def hand_back(claim: Claim) -> None:
+    """Leave the job to another worker, from the checkpoint of this attempt, which costs none; the caller rings.
+
+    Raises:
+        LeaseLost: another attempt owns the job; nothing was written.
+    """
+    now = utc_now()
+    with transaction() as session:
+        _leave_running(
+            session,
+            claim,
+            now,
+            outcome=AttemptOutcome.RETURNED,
+            state=JobState.QUEUED,
+            max_attempts=claim.max_attempts + 1,
+            available_at=now,
+            rung_at=None,
+        )
+
+
 def fail(claim: Claim, *, code: str, message: str) -> None:
     """End the job for good: trying again would end the same way."""
     now = utc_now()
@@ -85,7 +111,23 @@ def fail(claim: Claim, *, code: str, message: str) -> None:
         )
 
 
-def retry(claim: Claim, *, code: str, message: str) -> JobState:
+def expire(claim: Claim, *, message: str) -> None:
+    """End a job whose time to finish has passed while it ran."""
+    now = utc_now()
+    with transaction() as session:
+        _leave_running(
+            session,
+            claim,
+            now,
+            outcome=AttemptOutcome.EXPIRED,
+            state=JobState.EXPIRED,
+            error_code=Expired.code,
+            error_message=message,
+            finished_at=now,
+        )
+
+
+def retry(claim: Claim, *, code: str, message: str, backoff: Sequence[float] = ()) -> JobState:
     """Queue the job again after a pause, or declare it dead when its attempts are used up; returns which."""
     now = utc_now()
     last = claim.attempt >= claim.max_attempts
@@ -99,7 +141,7 @@ def retry(claim: Claim, *, code: str, message: str) -> JobState:
             error_code=code,
             error_message=message,
             finished_at=now if last else None,
-            available_at=now if last else now + backoff(claim.attempt),
+            available_at=now if last else now + pause_after(claim.attempt, backoff),
             rung_at=None,
         )
     return JobState.DEAD if last else JobState.QUEUED
@@ -112,12 +154,12 @@ def cancel_running(claim: Claim) -> None:
         _leave_running(session, claim, now, outcome=AttemptOutcome.CANCELLED, state=JobState.CANCELLED, finished_at=now)
 
 
-def backoff(attempt: int) -> timedelta:
-    """Return the pause after a failed attempt: 2, 4, 8 … s up to five minutes, each shortened by up to a half.
+def pause_after(attempt: int, backoff: Sequence[float] = ()) -> timedelta:
+    """Return the pause after a failed attempt, shortened by up to a half: 2, 4, 8 … s up to five minutes, or as given.
 
     The random part keeps jobs that failed together from coming back together.
     """
-    longest = min(BACKOFF_BASE**attempt, BACKOFF_CAP)
+    longest = backoff[min(attempt, len(backoff)) - 1] if backoff else min(BACKOFF_BASE**attempt, BACKOFF_CAP)
     return timedelta(seconds=longest * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not a secret
 
 
@@ -160,16 +202,14 @@ def _new(values: dict[str, Any]) -> dict[str, Any]:
     return {f"new_{column}": value for column, value in values.items()}
 
 
-def _model_log(claim: Claim, context: JobContext, now: datetime) -> list[dict[str, Any]]:
-    models = context.models
-    if not isinstance(models, RecordingModels):
-        return []
+def model_log(job_id: UUID, models: RecordingModels, now: datetime) -> list[dict[str, Any]]:
+    """Return the rows of the log of model calls for what one attempt asked."""
     rows = []
     for name, use in models.uses.items():
         manifest = models.manifest(name)
         rows.append(
             {
-                "job_id": claim.job_id,
+                "job_id": job_id,
                 "at": now,
                 "model": name,
                 "version": manifest.version,

@@ -1,13 +1,15 @@
 """What a domain declares to have a job: its schemas, its function and its limits."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
-from backend.errors import Unavailable
+from backend.errors import NotServed, Unavailable
+from backend.extensions import current
 
 if TYPE_CHECKING:
     from backend.jobs.context import JobContext
@@ -16,12 +18,22 @@ if TYPE_CHECKING:
 QUEUES = ("interactive", "batch")  # "training" joins them with the first kind that trains
 
 
+class Unique(StrEnum):
+    """What may be unfinished once at a time."""
+
+    KIND = "kind"  # one job of the kind, whatever it is asked
+    REQUEST = "request"  # one job of the kind for each request
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobKind:
     """One kind of job. The submit route, its documentation, the Celery task and its routing are derived from it.
 
     `run(request, context)` gets a validated request and returns a `result`; it neither knows nor cares that Celery
     called it, and it may run more than once, so what it wants stored goes through `context.store`.
+
+    `run_many(requests, contexts)` answers several at once; all contexts share one `models`. What it answers with None,
+    and all of them when it raises, is run by itself, where each ends with the error that is its own.
     """
 
     name: str  # "domain.verb", also the Celery task's name
@@ -34,7 +46,11 @@ class JobKind:
     queue: str = "interactive"
     retries: int = 0  # further attempts after a transient error or a lost worker
     retry_on: tuple[type[Exception], ...] = (Unavailable,)
+    backoff: tuple[float, ...] = ()  # seconds until the attempt after the 1st, 2nd …; otherwise 2, 4, 8 … up to 300
     claims: int = 1  # queued jobs of this kind that one ring may claim at once
+    run_many: Callable[[Sequence[Any], Sequence["JobContext"]], Sequence[BaseModel | None]] | None = None
+    unique: Unique | None = None  # a second one is the first one again, or refused when it asks something else
+    replayable: bool = True  # the stored request is all that it needs; not so with the upload of a file
     checks: tuple[Callable[[Any], None], ...] = ()  # raise ValidationFailed or NotFound before anything is stored
 
     def __post_init__(self) -> None:
@@ -51,3 +67,21 @@ class JobKind:
     def max_attempts(self) -> int:
         """Attempts before the job is dead."""
         return self.retries + 1
+
+
+def current_kinds() -> Mapping[str, JobKind]:
+    """Return the job kinds of the current application by name."""
+    return cast("Mapping[str, JobKind]", current("kinds"))
+
+
+def kind_named(name: str) -> JobKind:
+    """Return a kind of the current application.
+
+    Raises:
+        NotServed: there is none of this name.
+    """
+    kinds = current_kinds()
+    if name not in kinds:
+        offered = ", ".join(sorted(kind.name for kind in kinds.values() if kind.path is not None))
+        raise NotServed(f"there is no job kind {name!r} in this installation; there are: {offered}")
+    return kinds[name]

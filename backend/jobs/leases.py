@@ -11,11 +11,12 @@ import structlog
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from backend.errors import Cancelled, LeaseLost, Unavailable
+from backend.errors import Cancelled, HandedBack, LeaseLost, Unavailable
 from backend.extensions import transaction
 from backend.jobs.claim import Claim
 from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
+from backend.jobs.news import current_news
 from backend.jobs.states import JobState
 from backend.jobs.tables import Job
 
@@ -27,12 +28,20 @@ LONGEST_BEAT = 2.0  # seconds; a cancel is noticed and progress is seen within t
 class LeaseKeeper:
     """Beats for every attempt in this process: extends its lease, shows its progress, tells it when it must stop."""
 
-    def __init__(self, application: Callable[[], AbstractContextManager[object]], *, lease: timedelta) -> None:
+    def __init__(
+        self,
+        application: Callable[[], AbstractContextManager[object]],
+        *,
+        lease: timedelta,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._application = application  # enters the application, as its thread must
         self._lease = lease
+        self._stopping = stopping  # whether what runs must be handed back
         self._beat = min(lease.total_seconds() / 3, LONGEST_BEAT)
         self._lock = threading.Lock()
         self._held: dict[tuple[UUID, int], JobContext] = {}
+        self._shown: dict[UUID, tuple[float, str | None]] = {}  # the progress at the last beat
         self._pid = 0
 
     @contextmanager
@@ -55,12 +64,25 @@ class LeaseKeeper:
         moves on without it.
         """
         with self._lock:
-            held = [(key, context) for key, context in self._held.items() if not context.overdue]
+            running = dict(self._held)
+        if self._stopping():
+            for context in running.values():
+                context.end(HandedBack("the worker stops"))
+        held = [(key, context) for key, context in running.items() if not context.overdue]
         if not held:
             return
-        with self._application(), transaction() as session:
-            for (job_id, attempt), context in held:
-                self._extend(session, job_id, attempt, context)
+        shown = {job_id: (context.fraction, context.note) for (job_id, _), context in held}
+        with self._application():
+            with transaction() as session:
+                for (job_id, attempt), context in held:
+                    self._extend(session, job_id, attempt, context)
+            before, self._shown = self._shown, shown
+            current_news().tell(*(job_id for job_id, now in shown.items() if now != before.get(job_id, (0.0, None))))
+
+    def overdue(self) -> list[str]:
+        """Return the attempts held here that are past their time, as "job/attempt"."""
+        with self._lock:
+            return [f"{job_id}/{attempt}" for (job_id, attempt), context in self._held.items() if context.overdue]
 
     def _extend(self, session: Session, job_id: UUID, attempt: int, context: JobContext) -> None:
         row = session.execute(

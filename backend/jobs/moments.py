@@ -1,13 +1,16 @@
 """Days and moments as callers write them: with a zone, written out, and within reach of every calendar."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, TypeAdapter, ValidationError
+
+from backend.jobs.clock import utc_now
 
 EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2150, 1, 1, tzinfo=UTC)
+_DURATION = TypeAdapter(timedelta)
 
 
 def _written_out(value: object) -> object:
@@ -23,5 +26,16 @@ def _in_reach(value: datetime) -> datetime:
     return value
 
 
+def _from_now(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith("P"):
+        return value
+    try:
+        return utc_now() + _DURATION.validate_python(value)
+    except (ValidationError, OverflowError):
+        raise ValueError("is no duration; write 30 seconds as PT30S, two hours as PT2H") from None
+
+
 Day = Annotated[date, BeforeValidator(_written_out)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_reach)]
+Deadline = Annotated[Moment, BeforeValidator(_from_now)]
+"""A moment, or a duration from now as in ISO 8601 (`PT30S`), which needs no clock that is right."""

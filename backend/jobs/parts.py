@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.orm import Session
 
+from backend.errors import Expired
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
@@ -40,8 +41,9 @@ class Parts:
 
 
 def store_parts(session: Session, parent_id: UUID, parts: Parts) -> None:
-    """Insert the parts of a job, none of them released."""
+    """Insert the parts of a job, none of them released, as urgent as the job and due when it is."""
     now = utc_now()
+    parent = session.execute(select(JOB.c.priority, JOB.c.finish_by).where(JOB.c.id == parent_id)).one()
     rows = [
         {
             "id": uuid4(),
@@ -54,6 +56,8 @@ def store_parts(session: Session, parent_id: UUID, parts: Parts) -> None:
             "max_attempts": parts.kind.max_attempts,
             "created_at": now,
             "available_at": _NOT_YET,
+            "priority": parent.priority,
+            "finish_by": parent.finish_by,
             "parent_id": parent_id,
             "part": number,
         }
@@ -82,7 +86,8 @@ def advance(parent_id: UUID) -> None:
         parts = session.execute(_parts_of(parent_id)).all()
         stopped = next((part for part in parts if part.state in _UNSUCCESSFUL), None)
         released: list[Row[Any]] = []
-        if parent.cancel_requested_at is not None or stopped is not None:
+        expired = parent.finish_by is not None and parent.finish_by <= now
+        if parent.cancel_requested_at is not None or stopped is not None or expired:
             _give_up(session, parent, stopped, now, of=len(parts))
         elif all(part.state == JobState.SUCCEEDED for part in parts):
             _set(session, parent_id, state=JobState.QUEUED, available_at=now, rung_at=now)
@@ -90,7 +95,7 @@ def advance(parent_id: UUID) -> None:
         else:
             released = _release(session, parent, parts, now)
     for job in released:
-        current_doorbell().ring(job.kind, job.queue, job.id)
+        current_doorbell().ring(job.kind, job.queue, job.id, priority=job.priority)
 
 
 def waiting_jobs(session: Session) -> list[UUID]:
@@ -99,7 +104,10 @@ def waiting_jobs(session: Session) -> list[UUID]:
 
 
 def _parts_of(parent_id: UUID) -> Select[*tuple[Any, ...]]:
-    columns = (JOB.c.id, JOB.c.kind, JOB.c.queue, JOB.c.part, JOB.c.state, JOB.c.available_at, JOB.c.error_message)
+    columns = (
+        *(JOB.c.id, JOB.c.kind, JOB.c.queue, JOB.c.priority, JOB.c.part),
+        *(JOB.c.state, JOB.c.available_at, JOB.c.error_message),
+    )
     return select(*columns).where(JOB.c.parent_id == parent_id).order_by(JOB.c.part)
 
 
@@ -126,8 +134,12 @@ def _give_up(session: Session, parent: Row[Any], stopped: Row[Any] | None, now: 
     session.execute(asked.values(cancel_requested_at=now))
     if session.scalar(select(JOB.c.id).where(part_of, running).limit(1)) is not None:
         return
-    if parent.cancel_requested_at is not None or stopped is None:
+    if parent.cancel_requested_at is not None:
         _set(session, parent.id, state=JobState.CANCELLED, finished_at=now)
+        return
+    if stopped is None or stopped.state == JobState.EXPIRED:
+        late = {"error_code": Expired.code, "error_message": "the job was not finished by its finish_by"}
+        _set(session, parent.id, state=JobState.EXPIRED, finished_at=now, **late)
         return
     message = f"part {stopped.part + 1} of {of} is {stopped.state}: {stopped.error_message or 'on request'}"
     ended = {"state": JobState.FAILED, "finished_at": now, "error_code": "part_failed", "error_message": message}

@@ -1,4 +1,4 @@
-"""Bringing back what was lost: leases that ran out, and rings that the broker forgot."""
+"""Bringing back what was lost: leases that ran out, and rings that the broker forgot; ending what is too late."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,11 +6,14 @@ from uuid import UUID
 
 import structlog
 from kombu.exceptions import OperationalError
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from backend.errors import Expired
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
+from backend.jobs.keys import forget_keys
+from backend.jobs.news import current_news
 from backend.jobs.parts import advance, waiting_jobs
 from backend.jobs.ring import Doorbell
 from backend.jobs.states import AttemptOutcome, JobState
@@ -27,31 +30,34 @@ class Reconciled:
 
     leases_lost: int
     rung: int
+    expired: int
 
 
 def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
     """Return jobs whose lease ran out to the queue, ring for those that no message stands for, and look after parts.
 
+    Jobs that wait and whose time has passed end here.
     A job is rung again when nobody claimed it for `patience` and the broker holds fewer messages than jobs wait, so
     that a long backlog is not doubled. Any number of these may run at once.
     """
     lost = _return_lost(utc_now())
+    expired = _expire(utc_now())
     rung: list[UUID] = []
     try:
         for queue, waiting in _waiting_by_queue().items():
             forgotten = waiting - doorbell.waiting(queue)
             if forgotten <= 0:
                 continue
-            for kind, job_id in _due(queue, patience, limit=min(forgotten, RINGS_AT_ONCE)):
-                doorbell.publish(kind, queue, job_id)
+            for kind, job_id, priority in _due(queue, patience, limit=min(forgotten, RINGS_AT_ONCE)):
+                doorbell.publish(kind, queue, job_id, priority=priority)
                 rung.append(job_id)
     except OperationalError as error:
         log.warning("reconcile_cannot_ring", error=type(error).__name__)
     _mark_rung(rung)
     _advance_waiting()
-    if lost or rung:
-        log.info("reconciled", leases_lost=lost, rung=len(rung))
-    return Reconciled(leases_lost=lost, rung=len(rung))
+    if lost or rung or expired:
+        log.info("reconciled", leases_lost=lost, rung=len(rung), expired=expired)
+    return Reconciled(leases_lost=lost, rung=len(rung), expired=expired)
 
 
 def _return_lost(now: datetime) -> int:
@@ -82,6 +88,32 @@ def _return_lost(now: datetime) -> int:
     return len(lost)
 
 
+def _expire(now: datetime) -> int:
+    """End the queued jobs that were not begun or cannot be finished in time."""
+    unbegun = and_(Job.start_by <= now, Job.attempt == 0)
+    late = (Job.state == JobState.QUEUED, or_(unbegun, Job.finish_by <= now))
+    free = select(Job.id).where(*late).with_for_update(skip_locked=True).cte("free")
+    too_late = case(
+        (unbegun, "the job was not begun by its start_by"), else_="the job was not finished by its finish_by"
+    )
+    with transaction() as session:
+        ended = session.execute(
+            update(Job)
+            .where(Job.id.in_(select(free.c.id)), *late)
+            .values(
+                state=JobState.EXPIRED,
+                error_code=Expired.code,
+                error_message=too_late,
+                finished_at=now,
+            )
+            .returning(Job.id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        forget_keys(session, now=now)
+    current_news().tell(*(job_id for (job_id,) in ended))
+    return len(ended)
+
+
 def _advance_waiting() -> None:
     """Move jobs on whose parts have ended; nobody did when the process that ended one died right after."""
     with transaction(read_only=True) as session:
@@ -108,18 +140,18 @@ def _waiting_by_queue() -> dict[str, int]:
         return {queue: int(count) for queue, count in session.execute(waiting)}
 
 
-def _due(queue: str, patience: timedelta, *, limit: int) -> list[tuple[str, UUID]]:
-    """Return kind and id of jobs that may start and were not rung lately, the longest waiting first."""
+def _due(queue: str, patience: timedelta, *, limit: int) -> list[tuple[str, UUID, int]]:
+    """Return kind, id and priority of jobs that may start and were not rung lately, the most urgent first."""
     now = utc_now()
     due = (
-        select(Job.kind, Job.id)
+        select(Job.kind, Job.id, Job.priority)
         .where(Job.queue == queue, Job.state == JobState.QUEUED, Job.available_at <= now)
         .where(or_(Job.rung_at.is_(None), Job.rung_at < now - patience))
-        .order_by(Job.available_at)
+        .order_by(Job.priority, Job.available_at)
         .limit(limit)
     )
     with transaction(read_only=True) as session:
-        return [(kind, job_id) for kind, job_id in session.execute(due)]
+        return [(kind, job_id, priority) for kind, job_id, priority in session.execute(due)]
 
 
 def _mark_rung(job_ids: list[UUID]) -> None:

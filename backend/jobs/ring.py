@@ -1,13 +1,16 @@
 """The doorbell: tells the broker that a job waits, and never makes the caller wait for the broker.
 
 A ring carries the job's id and nothing else. It may be lost at any moment (broker down, process killed, queue full):
-the job row is the truth, and the reconciler rings again.
+the job row is the truth, and the reconciler rings again. A worker that hears a ring claims other jobs of the kind as
+well, so that rings which wait behind one another are sent as fewer.
 """
 
 import os
 import queue
 import threading
-from typing import cast
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import structlog
@@ -17,33 +20,50 @@ from kombu.transport.virtual import Channel
 
 from backend.extensions import current
 from backend.jobs.broker import make_celery
+from backend.jobs.states import Priority
 from backend.settings import Settings
 
 log = structlog.get_logger()
 
+COALESCED = 1_000  # rings looked at together
 BACKLOG = 10_000  # rings kept while the broker is slow; what does not fit is rung by the reconciler
 
 
-class Doorbell:
-    """Rings from one background thread per process, started at the first ring and again after a fork."""
+class Ring(NamedTuple):
+    """One message to be sent."""
 
-    def __init__(self, settings: Settings) -> None:
+    kind: str
+    queue: str
+    priority: int
+    job_id: UUID
+
+
+class Doorbell:
+    """Rings from one background thread per process, started at the first ring and again after a fork.
+
+    Args:
+        settings: where the broker is.
+        claims: for each kind how many jobs one ring serves; 1 if it is not said.
+    """
+
+    def __init__(self, settings: Settings, *, claims: Mapping[str, int] | None = None) -> None:
         self._settings = settings
+        self._claims = claims or {}
         self._lock = threading.Lock()
         self._pid = 0
-        self._rings: queue.Queue[tuple[str, str, UUID]]
+        self._rings: queue.Queue[Ring]
         self._celery: Celery
 
-    def ring(self, kind: str, job_queue: str, job_id: UUID) -> None:
+    def ring(self, kind: str, job_queue: str, job_id: UUID, *, priority: int = Priority.NORMAL) -> None:
         """Hand one ring to the background thread; returns at once whatever the broker does."""
         if self._pid != os.getpid():
             self._start()
         try:
-            self._rings.put_nowait((kind, job_queue, job_id))
+            self._rings.put_nowait(Ring(kind, job_queue, priority, job_id))
         except queue.Full:
             log.warning("ring_dropped", job_id=str(job_id), reason="backlog")
 
-    def publish(self, kind: str, job_queue: str, job_id: UUID) -> None:
+    def publish(self, kind: str, job_queue: str, job_id: UUID, *, priority: int = Priority.NORMAL) -> None:
         """Ring now, in this thread.
 
         Raises:
@@ -51,7 +71,7 @@ class Doorbell:
         """
         if self._pid != os.getpid():
             self._start()
-        publish(self._celery, kind, job_queue, job_id)
+        publish(self._celery, Ring(kind, job_queue, priority, job_id))
 
     def waiting(self, job_queue: str) -> int:
         """Return how many messages wait in a queue of the broker.
@@ -78,21 +98,37 @@ class Doorbell:
             threading.Thread(target=self._run, args=(self._rings,), name="doorbell", daemon=True).start()
             self._pid = os.getpid()
 
-    def _run(self, rings: "queue.Queue[tuple[str, str, UUID]]") -> None:
+    def _run(self, rings: "queue.Queue[Ring]") -> None:
         while True:
-            kind, job_queue, job_id = rings.get()
-            try:
-                publish(self._celery, kind, job_queue, job_id)
-            except OperationalError as error:
-                log.warning("ring_lost", job_id=str(job_id), error=type(error).__name__)
+            waiting = [rings.get()]
+            while len(waiting) < COALESCED and not rings.empty():  # this thread is the only one that takes
+                waiting.append(rings.get_nowait())
+            for ring in coalesced(waiting, self._claims):
+                try:
+                    publish(self._celery, ring)
+                except OperationalError as error:
+                    log.warning("ring_lost", job_id=str(ring.job_id), error=type(error).__name__)
 
 
-def publish(celery: Celery, kind: str, job_queue: str, job_id: UUID) -> None:
-    """Send the one message of a job: the task is named after the kind, its only argument is the id."""
+def coalesced(rings: Iterable[Ring], claims: Mapping[str, int]) -> list[Ring]:
+    """Return as many of some rings as serve all their jobs, in their order."""
+    seen: Counter[tuple[str, str, int]] = Counter()
+    kept = []
+    for ring in rings:
+        group = ring[:3]
+        if seen[group] % claims.get(ring.kind, 1) == 0:
+            kept.append(ring)
+        seen[group] += 1
+    return kept
+
+
+def publish(celery: Celery, ring: Ring) -> None:
+    """Send one message: the task is named after the kind, its only argument is the id."""
     celery.send_task(
-        kind,
-        args=(str(job_id),),
-        queue=job_queue,
+        ring.kind,
+        args=(str(ring.job_id),),
+        queue=ring.queue,
+        priority=ring.priority,
         ignore_result=True,
         retry=False,
     )

@@ -48,6 +48,14 @@ class Priority(IntEnum):
     LOW = 6
 
 
+class Urgency(StrEnum):
+    """The priorities as clients say them."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class Resolution(StrEnum):
     """What a person did about a dead letter."""
 

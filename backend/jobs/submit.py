@@ -1,37 +1,81 @@
 """Submitting and cancelling: the row first, committed; then the ring."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 from pydantic import BaseModel
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from backend.errors import Conflict, NotFound
-from backend.extensions import transaction
+from backend.errors import Conflict, NotFound, Unavailable
+from backend.extensions import insert_new, transaction
 from backend.jobs.clock import utc_now
-from backend.jobs.kinds import JobKind
+from backend.jobs.keys import check_key, digest_of, enter_key, find_key, point_key
+from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.parts import advance
 from backend.jobs.ring import current_doorbell
-from backend.jobs.states import FINAL, JobState
+from backend.jobs.states import FINAL, UNFINISHED, JobState
+from backend.jobs.subscribers import is_awaited
 from backend.jobs.tables import JOB, Job
+from backend.jobs.terms import Terms, check_terms
 from backend.jobs.views import JobView, get_job, view
 
 log = structlog.get_logger()
 
+NO_TERMS = Terms()
 
-def submit(kind: JobKind, request: BaseModel, *, job_id: UUID | None = None) -> JobView:
+
+def submit(
+    kind: JobKind,
+    request: BaseModel,
+    *,
+    terms: Terms = NO_TERMS,
+    job_id: UUID | None = None,
+    identity: str | None = None,
+) -> JobView:
     """Store a job, under an id that was chosen if there is one, and ring for it, whatever state the broker is in.
 
+    Returns an earlier job, with another id, when the client's key stands for it or when the kind wants no second one.
+
+    Args:
+        kind: what the job does.
+        request: what is asked.
+        terms: who asks, how urgently, and until when it is worth anything.
+        job_id: the new job's id.
+        identity: what makes two requests the same, where that is not all of the request.
+
     Raises:
-        InputError: a check of the kind refused the request; nothing was stored.
+        InputError: a check of the kind refused the request, a deadline has passed, the key stands for something else,
+            or the unfinished job of a unique kind was asked something else; nothing was stored.
         Unavailable: the database does not answer; nothing was stored.
     """
+    check_terms(terms, now=utc_now())
+    fingerprint = digest_of(kind.name, identity or request.model_dump_json(exclude_unset=True))
+    if (earlier := find_earlier(terms, fingerprint)) is not None:
+        return get_job(earlier)
     check_request(kind, request)
+    new = new_row(kind, request, terms, job_id=job_id or uuid4())
     with transaction() as session:
-        job = store_job(session, kind, request, job_id=job_id)
-    ring(job)
+        job = _store(session, kind, new, terms=terms, fingerprint=fingerprint)
+    if job.id == new["id"]:
+        ring(job)
     return view(job)
+
+
+def find_earlier(terms: Terms, fingerprint: str) -> UUID | None:
+    """Return what was submitted before under the client's key.
+
+    Raises:
+        ValidationFailed: the key is none.
+        KeyReused: it stands for other work.
+    """
+    if terms.key is None:
+        return None
+    check_key(terms.key)
+    with transaction(read_only=True) as session:
+        digest = digest_of(terms.client or "", terms.key)
+        return find_key(session, digest, fingerprint=fingerprint, now=utc_now())
 
 
 def check_request(kind: JobKind, request: BaseModel) -> None:
@@ -44,11 +88,26 @@ def check_request(kind: JobKind, request: BaseModel) -> None:
         check(request)
 
 
-def store_job(session: Session, kind: JobKind, request: BaseModel, *, job_id: UUID | None = None) -> Job:
-    """Insert a checked job in the caller's transaction; the caller rings after its commit."""
+def store_job(
+    session: Session, kind: JobKind, request: BaseModel, *, terms: Terms = NO_TERMS, replay_of: UUID | None = None
+) -> Job:
+    """Insert a checked job in the caller's transaction; the caller rings after its commit.
+
+    Raises:
+        Conflict: the kind is unique, and a job of it is not finished.
+    """
+    new = new_row(kind, request, terms, job_id=uuid4()) | {"replay_of": replay_of}
+    job = _store(session, kind, new, terms=terms, fingerprint="")
+    if job.id != new["id"]:
+        raise Conflict(_unfinished(kind, job))
+    return job
+
+
+def new_row(kind: JobKind, request: BaseModel, terms: Terms, *, job_id: UUID) -> dict[str, Any]:
+    """Return the columns of a job that is to be inserted."""
     now = utc_now()
-    job = {
-        "id": job_id or uuid4(),
+    row = {
+        "id": job_id,
         "kind": kind.name,
         "queue": kind.queue,
         "state": JobState.QUEUED,
@@ -59,14 +118,22 @@ def store_job(session: Session, kind: JobKind, request: BaseModel, *, job_id: UU
         "created_at": now,
         "available_at": now,
         "rung_at": now,
+        "client": terms.client,
+        "priority": int(terms.priority),
+        "start_by": terms.start_by,
+        "finish_by": terms.finish_by,
+        "callback": terms.callback,
+        "notify": terms.callback is not None or is_awaited(kind.name),
     }
-    session.execute(insert(JOB), job)
-    return Job(**job)
+    if kind.unique is not None:
+        asked = (request.model_dump_json(exclude_unset=True),) if kind.unique is Unique.REQUEST else ()
+        row["unique_key"] = digest_of(kind.name, *asked)
+    return row
 
 
 def ring(job: Job) -> None:
     """Ring for a job that is committed."""
-    current_doorbell().ring(job.kind, job.queue, job.id)
+    current_doorbell().ring(job.kind, job.queue, job.id, priority=job.priority)
     log.info("job_submitted", job_id=str(job.id), kind=job.kind)
 
 
@@ -91,3 +158,31 @@ def cancel(job_id: UUID) -> JobView:
     if waits:
         advance(job_id)
     return get_job(job_id)
+
+
+def _store(session: Session, kind: JobKind, new: dict[str, Any], *, terms: Terms, fingerprint: str) -> Job:
+    """Insert a job, or return the one that its key or its uniqueness stands for."""
+    digest = None
+    if terms.key is not None:
+        digest = digest_of(terms.client or "", terms.key)
+        stands_for = enter_key(session, digest, new["id"], fingerprint=fingerprint, now=new["created_at"])
+        if stands_for != new["id"]:
+            return session.get_one(Job, stands_for)
+    if "unique_key" not in new:
+        session.execute(insert(JOB), new)
+        return Job(**new)
+    if session.scalar(insert_new(JOB).values(new).returning(JOB.c.id)) is not None:
+        return Job(**new)
+    unfinished = select(Job).where(Job.unique_key == new["unique_key"], Job.state.in_(UNFINISHED))
+    job = session.scalars(unfinished).one_or_none()
+    if job is None:
+        raise Unavailable(f"another job of kind {kind.name} ended at this moment")
+    if job.request != new["request"]:
+        raise Conflict(_unfinished(kind, job))
+    if digest is not None:
+        point_key(session, digest, job.id)
+    return job
+
+
+def _unfinished(kind: JobKind, job: Job) -> str:
+    return f"job {job.id} of kind {kind.name} is not finished, and there is one at a time; wait for it or cancel it"

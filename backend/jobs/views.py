@@ -1,6 +1,5 @@
 """A job as clients see it, and the reads that produce it."""
 
-import time
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,12 +9,10 @@ from sqlalchemy import Row, bindparam, func, select
 
 from backend.errors import NotFound
 from backend.extensions import transaction
-from backend.jobs.news import current_news
-from backend.jobs.states import FINAL, JobState
-from backend.jobs.tables import JOB, Job
+from backend.jobs.states import FINAL, AttemptOutcome, JobState, Priority, Resolution, Urgency
+from backend.jobs.tables import ATTEMPT, JOB, Job
 
-FIRST_LOOK = 0.05  # seconds; what ended before anybody listened is seen after this, what ends sooner tells so
-
+_ATTEMPTS = select(ATTEMPT).where(ATTEMPT.c.job_id == bindparam("job")).order_by(ATTEMPT.c.number)
 _JOB_BY_ID = select(JOB).where(JOB.c.id == bindparam("job"))
 
 
@@ -24,6 +21,14 @@ class JobError(BaseModel):
 
     code: str
     message: str
+
+
+class Timing(BaseModel):
+    """How long a job has taken, in seconds; null before there is anything to say."""
+
+    queued: float | None = Field(description="From its submission until its first attempt began.")
+    ran: float | None = Field(description="From the begin of its latest attempt until its end.")
+    model: float | None = Field(description="What of that was waiting for models; jobs asked together share it.")
 
 
 class JobView(BaseModel):
@@ -39,12 +44,40 @@ class JobView(BaseModel):
     progress_note: str | None
     attempt: int = Field(description="Attempts begun so far.")
     max_attempts: int
+    priority: Urgency
+    start_by: datetime | None = Field(description="The job is not begun after this.")
+    finish_by: datetime | None = Field(description="The job delivers nothing after this.")
     parent_id: UUID | None = Field(description="The job that this one is a part of.")
+    bulk_id: UUID | None = Field(description="The bulk that it was submitted in.")
+    replay_of: UUID | None = Field(description="The dead letter whose request it took over.")
     created_at: datetime
     started_at: datetime | None = Field(description="When the latest attempt began.")
     finished_at: datetime | None
+    timing: Timing
     error: JobError | None
     result: dict[str, Any] | None
+
+
+class AttemptView(BaseModel):
+    """One attempt at a job."""
+
+    number: int
+    worker: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: AttemptOutcome | None = Field(description="Null while it runs.")
+    error: JobError | None
+
+
+class JobDetail(JobView):
+    """A job with every attempt at it."""
+
+    model_config = ConfigDict(title="JobDetail")
+
+    attempts: list[AttemptView]
+    resolution: Resolution | None = Field(description="What was done about it, of a dead letter.")
+    resolution_reason: str | None
+    resolved_at: datetime | None
 
 
 class JobPage(BaseModel):
@@ -65,12 +98,60 @@ def view(job: Job | Row[Any], *, with_result: bool = True) -> JobView:
         progress_note=job.progress_note,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
+        priority=Urgency[Priority(job.priority).name],
+        start_by=job.start_by,
+        finish_by=job.finish_by,
         parent_id=job.parent_id,
+        bulk_id=job.bulk_id,
+        replay_of=job.replay_of,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        error=JobError(code=job.error_code, message=job.error_message or "") if job.error_code else None,
+        timing=_timing(job),
+        error=error_of(job),
         result=job.result if with_result else None,
+    )
+
+
+def _timing(job: Job | Row[Any]) -> Timing:
+    queued = None if job.first_started_at is None else (job.first_started_at - job.created_at).total_seconds()
+    ran = (job.finished_at - job.started_at).total_seconds() if job.started_at and job.finished_at else None
+    return Timing(queued=queued, ran=ran, model=job.model_seconds)
+
+
+def error_of(row: Any) -> JobError | None:  # noqa: ANN401 - a job or an attempt, mapped or as a row
+    """Return the error of a job or of an attempt, if there is one."""
+    return JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None
+
+
+def get_job_detail(job_id: UUID) -> JobDetail:
+    """Return one job with its attempts.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    with transaction(read_only=True) as session:
+        job = session.execute(_JOB_BY_ID, {"job": job_id}).one_or_none()
+        rows = session.execute(_ATTEMPTS, {"job": job_id}).all()
+    if job is None:
+        raise NotFound("job", job_id)
+    attempts = [
+        AttemptView(
+            number=row.number,
+            worker=row.worker,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            outcome=row.outcome,
+            error=error_of(row),
+        )
+        for row in rows
+    ]
+    return JobDetail(
+        **view(job).model_dump(),
+        attempts=attempts,
+        resolution=job.resolution,
+        resolution_reason=job.resolution_reason,
+        resolved_at=job.resolved_at,
     )
 
 
@@ -87,26 +168,13 @@ def get_job(job_id: UUID) -> JobView:
     return view(job)
 
 
-def wait_for_job(job_id: UUID, *, seconds: float) -> JobView:
-    """Return the job as soon as it is finished, or as it is after `seconds`.
-
-    Raises:
-        NotFound: there is no such job.
-    """
-    deadline = time.monotonic() + seconds
-    with current_news().expected(job_id) as changed:
-        changed.wait(min(seconds, FIRST_LOOK))
-        while True:
-            changed.clear()
-            job = get_job(job_id)
-            left = deadline - time.monotonic()
-            if job.state in FINAL or left <= 0:
-                return job
-            changed.wait(left)
-
-
 def list_jobs(
-    *, state: JobState | None, kind: str | None, before: datetime | None, limit: int, parent_id: UUID | None = None
+    *,
+    state: JobState | None = None,
+    kind: str | None = None,
+    before: datetime | None = None,
+    limit: int,
+    parent_id: UUID | None = None,
 ) -> JobPage:
     """Return jobs, newest first, without their results: the parts of one job, or those that are part of none."""
     query = select(Job).where(Job.parent_id == parent_id).order_by(Job.created_at.desc()).limit(limit + 1)

@@ -1,4 +1,4 @@
-"""Which worker processes serve the jobs: each one writes a row when it is ready and while it hears from the broker."""
+"""Which worker processes serve the jobs: each one writes while it lives, and when it last heard from the broker."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,13 +9,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.extensions import Table, UtcDateTime, transaction
 from backend.jobs.clock import utc_now
 
-SEEN_EVERY = timedelta(seconds=10)
-GONE_AFTER = timedelta(seconds=35)  # three missed signs of life
+SEEN_EVERY = timedelta(seconds=5)
+GONE_AFTER = timedelta(seconds=35)
+DEAF_AFTER = timedelta(seconds=25)  # a worker that hears does so every ten seconds, or is at work
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
 class WorkerProcess(Table):
-    """One worker and when it last heard from the broker."""
+    """One worker: when it last lived, and when it last received something from the broker or was at work."""
 
     __tablename__ = "worker_process"
 
@@ -25,7 +26,12 @@ class WorkerProcess(Table):
     models: Mapped[dict[str, Any]] = mapped_column(JSON)  # name to digest of the weights, or null and why
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it last received something, or was at work
+    heard_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it lives and yet receives nothing; its watchdog is about to end it."""
+        return utc_now() - (self.heard_at or self.started_at) > DEAF_AFTER
 
 
 def register_worker(*, name: str, pid: int, queues: list[str], models: dict[str, str | None]) -> None:
@@ -34,20 +40,23 @@ def register_worker(*, name: str, pid: int, queues: list[str], models: dict[str,
     with transaction() as session:
         session.execute(delete(WorkerProcess).where(WorkerProcess.seen_at < now - FORGOTTEN_AFTER))
         session.merge(
-            WorkerProcess(name=name, pid=pid, queues=sorted(queues), models=models, started_at=now, seen_at=now)
+            WorkerProcess(
+                name=name, pid=pid, queues=sorted(queues), models=models, started_at=now, seen_at=now, heard_at=now
+            )
         )
 
 
-def worker_seen(name: str) -> None:
-    """Note that a worker still hears from the broker."""
+def worker_seen(name: str, *, heard_at: datetime) -> bool:
+    """Note that a worker lives, and when it last heard from the broker; returns whether it is known."""
     with transaction() as session:
         worker = session.get(WorkerProcess, name)
         if worker is not None:
-            worker.seen_at = utc_now()
+            worker.seen_at, worker.heard_at = utc_now(), heard_at
+        return worker is not None
 
 
 def worker_left(name: str) -> None:
-    """Forget a worker that shut down."""
+    """Forget a worker that stops."""
     with transaction() as session:
         session.execute(delete(WorkerProcess).where(WorkerProcess.name == name))
 

@@ -52,14 +52,14 @@ def run_until_stopped(settings: StackSettings, *, console: Console) -> None:
     """Bring up the stack, show its forecasts, and watch it until the person at the terminal, or SIGTERM, asks to stop.
 
     Raises:
-        SanguineError: it did not come up, or a process of it ended.
+        SanguineError: it did not come up, or a process of it ends again and again.
         KeyboardInterrupt: the wish to stop came before it was up.
     """
     with running_stack(settings, console=console) as supervision:
         forecasts = FirstForecasts(settings.url, console)
         try:
             while True:
-                supervision.check()
+                supervision.watch(console.out)
                 forecasts.look()
                 time.sleep(0.5)
         except KeyboardInterrupt:

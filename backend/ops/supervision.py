@@ -1,11 +1,12 @@
 """supervisord in the hands of `run.py`: start programs of `supervisord.conf`, notice their ends, stop everything."""
 
+import re
 import shlex
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +19,9 @@ from backend.errors import SettingsError, StackError
 TETHER = [sys.executable, str(Path(__file__).with_name("tether.py"))]
 CONFIGURATION = Path(__file__).with_name("supervisord.conf")
 START_SECONDS = 10.0
-STOP_SECONDS = 15.0  # supervisord kills what is left after 5 s: the programs first, then Valkey
-ENDED = {"BACKOFF", "EXITED", "FATAL", "UNKNOWN"}
+STOP_SECONDS = 25.0  # supervisord kills what is left: of the programs after 15 s, then Valkey after 5 s
+GIVEN_UP = {"FATAL", "UNKNOWN"}
+END = re.compile(r" exited: (\S+) \((.+); (?:not )?expected\)")  # in supervisord's log
 LAST_LINES = 30
 
 
@@ -40,6 +42,7 @@ class Supervision:
         self._socket = sockets / "supervisord.sock"
         self._logs = logs
         self._directory = directory
+        self._log_read = 0  # bytes of supervisord's log that were looked at
         self._environment = {
             **environment,
             "STACK_SOCKETS": str(sockets),
@@ -73,16 +76,46 @@ class Supervision:
             self._call("startProcess", program, wait)
 
     def check(self) -> None:
-        """See that no started program has ended.
+        """See that no program has ended since the last look: for a stack that comes up, where nothing should.
 
         Raises:
             StackError: one has.
         """
-        for process in self._call("getAllProcessInfo"):
-            if process["statename"] in ENDED:
-                name, status = process["name"], process["exitstatus"]
-                reason = f"exit status {status}" if status >= 0 else "by a signal"
-                raise StackError(f"{name} ended ({reason}); {last_lines(self._logs / f'{name}.log')}")
+        self._call("getState")
+        for name, reason in self._new_ends().items():
+            raise self._ended(name, reason)
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Tell which programs ended unasked since the last look; supervisord starts them again.
+
+        Raises:
+            StackError: one ended again and again right at its start, and supervisord gave up.
+        """
+        processes = self._call("getAllProcessInfo")
+        ends = self._new_ends()
+        for process in processes:
+            if process["statename"] in GIVEN_UP:
+                name = process["name"]
+                raise self._ended(name, ends.get(name, "again and again, right at its start"))
+        for name, reason in ends.items():
+            tell(f"{name} ended ({reason}) and was started again; last line: {''.join(tail(self._log(name), 1))}")
+
+    def _new_ends(self) -> dict[str, str]:
+        """Return the programs that supervisord saw ending since the last call, and how each did.
+
+        The log is the one place that says how a program ended which is running again.
+        """
+        with self._log("supervisord").open("rb") as log:
+            log.seek(self._log_read)
+            lines = log.read().rpartition(b"\n")[0]
+        self._log_read += len(lines)
+        return dict(END.findall(lines.decode(errors="replace")))
+
+    def _ended(self, name: str, reason: str) -> StackError:
+        return StackError(f"{name} ended ({reason}); {last_lines(self._log(name))}")
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - what XML-RPC carries
         # One connection per call: an interrupted one would not be usable again.
@@ -96,7 +129,7 @@ class Supervision:
             raise StackError(f"supervisord ended; {self._supervisord_lines()}") from None
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        with (self._logs / "supervisord.log").open("ab") as log:
+        with self._log("supervisord").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own command
                 [*TETHER, "SIGTERM", *command],
                 cwd=self._directory,
@@ -123,7 +156,7 @@ class Supervision:
             return True
 
     def _supervisord_lines(self) -> str:
-        return last_lines(self._logs / "supervisord.log")
+        return last_lines(self._log("supervisord"))
 
     def _stop(self) -> None:
         self._supervisord.terminate()
@@ -142,5 +175,9 @@ class Supervision:
 
 def last_lines(log: Path) -> str:
     """Quote the end of a log for an error message."""
-    lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
-    return f"last lines of {log}:\n" + ("\n".join(f"    {line}" for line in lines) or "    (nothing)")
+    return f"last lines of {log}:\n" + ("\n".join(f"    {line}" for line in tail(log, LAST_LINES)) or "    (nothing)")
+
+
+def tail(log: Path, count: int) -> list[str]:
+    """Return the last lines of a log that may not be there yet."""
+    return log.read_text(errors="replace").splitlines()[-count:] if log.exists() else []

@@ -1,4 +1,4 @@
-"""A TCP proxy that tests can cut: what is behind it seems to be down, at once and for as long as wanted."""
+"""A TCP proxy that tests can cut (what is behind it seems to be down) or freeze (open connections go silent)."""
 
 import contextlib
 import socket
@@ -12,6 +12,7 @@ class Proxy:
     def __init__(self, target: tuple[str, int] | str) -> None:
         self._target = target
         self._open: set[socket.socket] = set()
+        self._frozen: set[socket.socket] = set()
         self._up = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -22,6 +23,10 @@ class Proxy:
         self._up = False
         for connection in list(self._open):
             _close(connection)
+
+    def freeze(self) -> None:
+        """Forward nothing more on the connections that are open, and close none of them; new ones work."""
+        self._frozen |= self._open
 
     def mend(self) -> None:
         """Forward again."""
@@ -55,12 +60,15 @@ class Proxy:
             behind = socket.socket(socket.AF_UNIX)
             behind.connect(self._target)
             return behind
-        return socket.create_connection(self._target, timeout=5)
+        behind = socket.create_connection(self._target, timeout=5)
+        behind.settimeout(None)  # a connection may be silent for long
+        return behind
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
-                sink.sendall(data)
+                if source not in self._frozen:
+                    sink.sendall(data)
         for end in (source, sink):
             _close(end)
             self._open.discard(end)

@@ -59,11 +59,12 @@ class SilentDoorbell:
     rings: list[tuple[str, str, UUID]] = field(default_factory=list)
     held: int = 0
 
-    def ring(self, kind: str, queue: str, job_id: UUID) -> None:
+    def ring(self, kind: str, queue: str, job_id: UUID, *, priority: int = 3) -> None:
+        assert priority in (0, 3, 6)
         self.rings.append((kind, queue, job_id))
 
-    def publish(self, kind: str, queue: str, job_id: UUID) -> None:
-        self.ring(kind, queue, job_id)
+    def publish(self, kind: str, queue: str, job_id: UUID, *, priority: int = 3) -> None:
+        self.ring(kind, queue, job_id, priority=priority)
 
     def waiting(self, queue: str) -> int:
         assert queue

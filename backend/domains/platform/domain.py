@@ -18,12 +18,18 @@ from backend.jobs.schedules.declaration import Schedule
 from backend.jobs.schedules.tables import ScheduleFiring
 from backend.jobs.states import FINAL
 from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
+from backend.webhooks.deliver import DELIVER_WEBHOOK
+from backend.webhooks.tables import WebhookDelivery
 
 
 def _unfinished_or_recent(cutoff: datetime) -> ColumnElement[bool]:
     part = aliased(Job)
     has_parts = select(part.id).where(part.parent_id == Job.id).exists()
     return or_(Job.state.not_in(FINAL), Job.finished_at.is_(None), Job.finished_at >= cutoff, has_parts)
+
+
+def _on_its_way(_cutoff: datetime) -> ColumnElement[bool]:
+    return select(Job.id).where(Job.id == WebhookDelivery.delivery_job_id, Job.state.not_in(FINAL)).exists()
 
 
 DOMAIN = Domain(
@@ -46,11 +52,13 @@ DOMAIN = Domain(
         PREDICT_PART,
         IMPORT_FILE,
         IMPORT_PART,
+        DELIVER_WEBHOOK,
     ),
     schedules=(Schedule(name="nightly_cleanup", kind="platform.cleanup", cron="30 3 * * *"),),
     retentions=(
         Retention(table=ModelPredictionLog, time="at"),
         Retention(table=ScheduleFiring, time="at"),
+        Retention(table=WebhookDelivery, time="created_at", protected=_on_its_way),
         # By `created_at`, which has an index; it leaves a year after its end all the same.
         Retention(table=Job, time="created_at", parts=(JobAttempt, JobFile), protected=_unfinished_or_recent),
     ),

@@ -106,7 +106,10 @@ def _fire(planned: Planned, now: datetime) -> Fired | None:
             return None
         outcome, note = _decide(session, row, now - fire_at, refusal)
         if outcome is FiringOutcome.STARTED:
-            job = store_job(session, planned.kind, planned.request)
+            try:
+                job = store_job(session, planned.kind, planned.request)
+            except Conflict as error:  # somebody else started one
+                outcome, note = FiringOutcome.SKIPPED_OVERLAP, str(error)[:200]
         _enter(session, row, fire_at, now, outcome, job=job, note=note)
     if job is not None:
         ring(job)

@@ -54,7 +54,8 @@ def test_a_finished_job_has_its_result(client: FlaskClient, kind: JobKind, worke
 
 def test_prefer_wait_answers_200_with_the_finished_job(client: FlaskClient, kind: JobKind, worker: Worker, app: Flask):
     class EagerDoorbell:
-        def ring(self, _kind, _queue, job_id):
+        def ring(self, _kind, _queue, job_id, *, priority):
+            assert priority == 3
             execute(kind, job_id, worker)
 
     app.extensions["doorbell"] = EagerDoorbell()

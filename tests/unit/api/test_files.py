@@ -79,7 +79,8 @@ def test_an_upload_is_accepted_with_where_to_ask_for_it(service: FileService):
 @pytest.mark.parametrize("prefer", ["wait=5", None])
 def test_who_waits_hears_of_the_end_in_the_answer(service: FileService, prefer):
     class Eager:
-        def ring(self, kind, _queue, job_id):
+        def ring(self, kind, _queue, job_id, *, priority):
+            assert priority == 3
             execute(service.kinds[kind], job_id, service.worker)
 
     service.app.extensions["doorbell"] = Eager()

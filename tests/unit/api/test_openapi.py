@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.batches.file_service import FileService
 
-METHODS = {"get", "post", "patch"}
+METHODS = {"get", "post", "patch", "delete"}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_every_operation_has_its_own_name_a_summary_and_an_answer(description):
         assert method in METHODS
         assert described["summary"]
         assert described["tags"]
-        assert {"200", "202"} & described["responses"].keys()
+        assert {"200", "201", "202", "204"} & described["responses"].keys()
 
 
 def test_what_a_path_names_is_a_parameter_of_it_once(description):

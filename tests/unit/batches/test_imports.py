@@ -163,7 +163,7 @@ def test_parts_run_one_after_the_other(service: FileService, small_parts):
 def test_a_record_that_somebody_added_at_the_same_moment_costs_an_attempt_and_not_the_import(
     service: FileService, monkeypatch
 ):
-    monkeypatch.setattr("backend.jobs.finish.backoff", lambda _attempt: timedelta(0))
+    monkeypatch.setattr("backend.jobs.finish.pause_after", lambda *_: timedelta(0))
     know, calls = store.known, []
 
     def look_too_early(session, resource, prepared):

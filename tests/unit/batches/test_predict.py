@@ -231,7 +231,7 @@ def test_a_batch_that_is_cancelled_between_parts_ends_and_leaves_no_result(servi
 
 
 def test_a_batch_never_mixes_two_versions_of_a_model(service: FileService, small_parts, models_dir, monkeypatch):
-    monkeypatch.setattr("backend.jobs.finish.backoff", lambda _attempt: timedelta(0))
+    monkeypatch.setattr("backend.jobs.finish.pause_after", lambda *_: timedelta(0))
     accepted = service.upload("/batches?model=adder", adding(30))
     service.run(most=2)
     write_sum(models_dir, "adder", version="2", offset=100.0)

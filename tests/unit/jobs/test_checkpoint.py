@@ -10,7 +10,7 @@ from backend.extensions import transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs.claim import claim
 from backend.jobs.clock import utc_now
-from backend.jobs.context import JobContext
+from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.reconcile import reconcile
@@ -45,7 +45,7 @@ def let_the_pause_end(job_id) -> None:
 
 
 def context_of(held, worker: Worker) -> JobContext:
-    return JobContext(job_id=held.job_id, attempt=held.attempt, checkpoint=held.checkpoint, models=worker.models)
+    return JobContext(job_id=held.job_id, attempt=held.attempt, checkpoint=held.checkpoint, models=RecordingModels(worker.models))
 
 
 def test_a_later_attempt_goes_on_where_the_earlier_one_committed(kind: JobKind, worker, doorbell, behaviour: Behaviour):

@@ -12,14 +12,15 @@ from backend.inference.tables import ModelArtifact
 from backend.jobs import finish
 from backend.jobs.claim import claim
 from backend.jobs.clock import utc_now
-from backend.jobs.context import JobContext
+from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.reconcile import reconcile
 from backend.jobs.states import JobState
 from backend.jobs.submit import cancel, submit
 from backend.jobs.tables import Job, JobAttempt
-from backend.jobs.views import get_job, list_jobs, wait_for_job
+from backend.jobs.views import get_job, list_jobs
+from backend.jobs.waiting import wait_for_job
 from tests.unit.conftest import LEASE, Behaviour, Doubled, Number, SilentDoorbell
 
 PATIENCE = timedelta(seconds=10)
@@ -192,12 +193,12 @@ def test_a_worker_that_lost_its_lease_stores_nothing(kind, worker, doorbell):
     let_lease_run_out(job.id)
     reconcile(doorbell, patience=PATIENCE)
     (fresh,) = claim(kind, job.id, worker="w2", lease=LEASE)
-    context = JobContext(job_id=job.id, models=worker.models)
+    context = JobContext(job_id=job.id, models=RecordingModels(worker.models))
     context.store(an_artifact())
     with pytest.raises(LeaseLost):
         finish.succeed(late, Doubled(value=1), context)
     assert stored_artifacts() == 0
-    finish.succeed(fresh, Doubled(value=2), JobContext(job_id=job.id, models=worker.models))
+    finish.succeed(fresh, Doubled(value=2), JobContext(job_id=job.id, models=RecordingModels(worker.models)))
     assert get_job(job.id).result == {"value": 2}
 
 
@@ -219,7 +220,7 @@ def test_the_heartbeat_extends_the_lease_and_shows_progress(kind, worker, doorbe
     job = submit(kind, Number())
     (held,) = claim(kind, job.id, worker="w1", lease=LEASE)
     let_lease_run_out(job.id)
-    context = JobContext(job_id=job.id, models=worker.models)
+    context = JobContext(job_id=job.id, models=RecordingModels(worker.models))
     with worker.leases.holding(held, context):
         context.progress(0.5, "half")
         worker.leases.beat()
@@ -314,4 +315,4 @@ def test_jobs_are_listed_newest_first_by_pages(kind, doorbell):
 def test_the_pause_between_attempts_doubles_and_stays_bounded():
     for attempt in range(1, 12):
         longest = min(2.0**attempt, 300.0)
-        assert longest / 2 <= finish.backoff(attempt).total_seconds() <= longest
+        assert longest / 2 <= finish.pause_after(attempt).total_seconds() <= longest

@@ -110,7 +110,7 @@ def test_a_donor_who_was_deleted_is_in_no_wave_and_in_nobodys_way(plan):
 def test_a_donor_taken_at_the_same_moment_costs_an_attempt_and_the_next_plans_without(
     outreach: FileService, plan, monkeypatch
 ):
-    monkeypatch.setattr("backend.jobs.finish.backoff", lambda _attempt: timedelta(0))
+    monkeypatch.setattr("backend.jobs.finish.pause_after", lambda *_: timedelta(0))
     monkeypatch.setattr(outreach_jobs.JobContext, "__init__", _at_noon(JobContext.__init__))
     request, other = a_request(), a_request()
     wanted = due(plan(request, hold=False))[:2]

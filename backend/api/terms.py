@@ -1,0 +1,59 @@
+"""The terms of a submission as HTTP says them: query parameters, the Idempotency-Key, and whose request it is."""
+
+from collections.abc import Mapping
+
+from flask import request
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.api.parse import query_as
+from backend.jobs.limits import current_limits
+from backend.jobs.moments import Deadline
+from backend.jobs.states import Priority, Urgency
+from backend.jobs.terms import Terms
+
+KEY_HEADER = "Idempotency-Key"
+
+
+class TermsQuery(BaseModel):
+    """What every submission may say of itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Urgency = Field(
+        default=Urgency.NORMAL, description="Who goes first; urgent jobs also interrupt long ones of their queue."
+    )
+    start_by: Deadline | None = Field(
+        default=None, description="A moment or a duration (PT30S) after which the job is not begun any more."
+    )
+    finish_by: Deadline | None = Field(
+        default=None, description="A moment or a duration (PT2M) after which no result is delivered any more."
+    )
+    callback: str | None = Field(
+        default=None, max_length=2000, description="An https address that is told when the job has ended."
+    )
+
+
+def admitted(jobs: Mapping[str, int], *, besides: type[BaseModel] | None = None, low: bool = False) -> Terms:
+    """Return the terms of this request, once so many jobs for each queue are let in.
+
+    Args:
+        jobs: how many jobs it submits to each queue.
+        besides: what else may be in its query.
+        low: whether it waits behind others unless it says otherwise.
+
+    Raises:
+        ValidationFailed: parameters are wrong.
+        TooMany, Overloaded: it must wait.
+    """
+    query = query_as(TermsQuery, besides)
+    client = request.remote_addr or "unknown"
+    current_limits().admit(client, jobs)
+    urgency = Urgency.LOW if low and "priority" not in query.model_fields_set else query.priority
+    return Terms(
+        client=client,
+        key=request.headers.get(KEY_HEADER),
+        priority=Priority[urgency.name],
+        start_by=query.start_by,
+        finish_by=query.finish_by,
+        callback=query.callback,
+    )

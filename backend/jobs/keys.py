@@ -1,0 +1,76 @@
+"""Idempotency keys: the same key and the same work are the first job again, for a day."""
+
+import hashlib
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from backend.errors import FieldError, KeyReused, Unavailable, ValidationFailed
+from backend.extensions import insert_new
+from backend.jobs.tables import KEY
+
+KEPT_FOR = timedelta(hours=24)
+LONGEST = 255  # characters
+
+
+def check_key(key: str) -> None:
+    """See that a key can be one.
+
+    Raises:
+        ValidationFailed: it is empty, too long, or holds more than visible ASCII characters.
+    """
+    if not key or len(key) > LONGEST or not all("!" <= character <= "~" for character in key):
+        reason = f"1 to {LONGEST} visible ASCII characters are needed, such as a UUID; this one has {len(key):,}"
+        raise ValidationFailed((FieldError("Idempotency-Key", reason),))
+
+
+def digest_of(*parts: str) -> str:
+    """Return the SHA-256 of some texts, which cannot run into each other."""
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def find_key(session: Session, digest: str, *, fingerprint: str, now: datetime) -> UUID | None:
+    """Return what was submitted under a key, if anything.
+
+    Raises:
+        KeyReused: it was other work.
+    """
+    lives = (KEY.c.digest == digest, KEY.c.created_at > now - KEPT_FOR)
+    row = session.execute(select(KEY.c.fingerprint, KEY.c.subject_id).where(*lives)).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != fingerprint:
+        raise KeyReused("this Idempotency-Key was used for another request; give each request a key of its own")
+    subject_id: UUID = row.subject_id
+    return subject_id
+
+
+def enter_key(session: Session, digest: str, subject_id: UUID, *, fingerprint: str, now: datetime) -> UUID:
+    """Enter what is submitted under a key; returns what it stands for, which may have been entered just before.
+
+    Of several that enter one key at once, the unique index lets one in; the others wait until it has committed.
+
+    Raises:
+        KeyReused: it stands for other work.
+    """
+    row = {"digest": digest, "fingerprint": fingerprint, "subject_id": subject_id, "created_at": now}
+    if session.scalar(insert_new(KEY).values(row).returning(KEY.c.digest)) is not None:
+        return subject_id
+    if (earlier := find_key(session, digest, fingerprint=fingerprint, now=now)) is not None:
+        return earlier
+    too_old = (KEY.c.digest == digest, KEY.c.created_at <= now - KEPT_FOR)
+    if session.scalar(update(KEY).where(*too_old).values(row).returning(KEY.c.digest)) is None:
+        raise Unavailable("this Idempotency-Key is being used at this moment")
+    return subject_id
+
+
+def point_key(session: Session, digest: str, subject_id: UUID) -> None:
+    """Let a key that was just entered stand for something else."""
+    session.execute(update(KEY).where(KEY.c.digest == digest).values(subject_id=subject_id))
+
+
+def forget_keys(session: Session, *, now: datetime) -> None:
+    """Delete the keys that have served."""
+    session.execute(delete(KEY).where(KEY.c.created_at <= now - KEPT_FOR))

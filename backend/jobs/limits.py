@@ -1,0 +1,135 @@
+"""What holds submissions back before anything is stored: how much waits already, and how much of it is one client's."""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import cast
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import FixedWindowRateLimiter
+from sqlalchemy import func, select
+
+from backend.errors import Overloaded, TooMany
+from backend.extensions import current, transaction
+from backend.jobs.broker import make_redis
+from backend.jobs.states import UNFINISHED, JobState
+from backend.jobs.tables import JOB
+from backend.settings import Settings
+
+log = structlog.get_logger()
+
+COUNT_EVERY = 0.5  # seconds
+COUNTING_SHARE = 0.02  # of the time may go into counting, however much waits
+RETRY_AFTER = 10.0  # seconds; a hint, nobody knows when fewer jobs will wait
+OFFLINE = 30.0  # seconds for which each process counts by itself after the broker did not answer
+
+_COUNTS = (
+    select(JOB.c.queue, JOB.c.client, JOB.c.state, func.count())
+    .where(JOB.c.state.in_(sorted(UNFINISHED)))
+    .group_by(JOB.c.queue, JOB.c.client, JOB.c.state)
+)
+
+
+class Limits:
+    """Lets submissions in or refuses them.
+
+    Unfinished jobs are counted at most every half second in each process, and what this process let in since is added:
+    several processes together may let in a little more than the limits say.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._most_queued = settings.max_queued
+        self._most_of_client = settings.client_jobs
+        self._rate = Rate(settings) if settings.client_rate else None
+        self._lock = threading.Lock()
+        self._count_at = 0.0
+        self._queued: Counter[str] = Counter()
+        self._unfinished: Counter[str] = Counter()
+
+    def admit(self, client: str, jobs: Mapping[str, int]) -> None:
+        """Let in `jobs` (how many for each queue) of a client.
+
+        Raises:
+            TooMany: the client has too many unfinished, or submits too fast.
+            Overloaded: too many wait in a queue.
+        """
+        asked = sum(jobs.values())
+        with self._lock:
+            self._count()
+            for queue, more in jobs.items():
+                if self._queued[queue] + more > self._most_queued:
+                    raise Overloaded(
+                        f"{self._queued[queue]:,} jobs wait in the queue {queue}, and {self._most_queued:,} may;"
+                        " nothing was stored, submit again later",
+                        retry_after=RETRY_AFTER,
+                    )
+            if self._unfinished[client] + asked > self._most_of_client:
+                raise TooMany(
+                    f"you have {self._unfinished[client]:,} unfinished jobs and may have {self._most_of_client:,};"
+                    " nothing was stored, submit again when some have ended",
+                    retry_after=RETRY_AFTER,
+                )
+            if self._rate is not None:
+                self._rate.admit(client, asked)
+            self._queued.update(jobs)
+            self._unfinished[client] += asked
+
+    def _count(self) -> None:
+        started = time.monotonic()
+        if started < self._count_at:
+            return
+        self._queued.clear()
+        self._unfinished.clear()
+        with transaction(read_only=True) as session:
+            for queue, client, state, count in session.execute(_COUNTS):
+                if state == JobState.QUEUED:
+                    self._queued[queue] += count
+                if client is not None:
+                    self._unfinished[client] += count
+        ended = time.monotonic()
+        self._count_at = ended + max(COUNT_EVERY, (ended - started) / COUNTING_SHARE)
+
+
+class Rate:
+    """How many jobs each client submits in a window, counted on the broker's server for all processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._item: RateLimitItem = parse(settings.client_rate)
+        self._pid = 0
+        self._alone = FixedWindowRateLimiter(MemoryStorage())
+        self._shared: FixedWindowRateLimiter
+        self._alone_until = 0.0
+
+    def admit(self, client: str, jobs: int) -> None:
+        """Let in so many jobs of a client.
+
+        Raises:
+            TooMany: it must wait.
+        """
+        if self._pid != os.getpid():  # connections do not survive a fork
+            pool = make_redis(self._settings).connection_pool
+            storage = RedisStorage("redis://", connection_pool=pool, wrap_exceptions=True)
+            self._shared, self._pid = FixedWindowRateLimiter(storage), os.getpid()
+        limiter = self._alone if time.monotonic() < self._alone_until else self._shared
+        try:
+            self._ask(limiter, client, jobs)
+        except StorageError as error:
+            log.warning("rate_counted_alone", seconds=OFFLINE, error=type(error.storage_error).__name__)
+            self._alone_until = time.monotonic() + OFFLINE
+            self._ask(self._alone, client, jobs)
+
+    def _ask(self, limiter: FixedWindowRateLimiter, client: str, jobs: int) -> None:
+        if not limiter.hit(self._item, client, cost=jobs):
+            left = limiter.get_window_stats(self._item, client).reset_time - time.time()
+            raise TooMany(f"you may submit {self._item}; nothing was stored", retry_after=max(left, 1.0))
+
+
+def current_limits() -> Limits:
+    """Return the limits of the current application."""
+    return cast("Limits", current("limits"))

@@ -1,0 +1,124 @@
+import threading
+import time
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from backend.errors import NotFound
+from backend.extensions import transaction
+from backend.jobs import waiting
+from backend.jobs.execute import execute
+from backend.jobs.news import MOST_WAITING, Watch
+from backend.jobs.states import JobState
+from backend.jobs.submit import submit
+from backend.jobs.tables import JOB
+from backend.jobs.views import get_job
+from backend.jobs.waiting import wait_for_job
+from tests.unit.conftest import Number
+
+
+@pytest.fixture
+def own_looks(monkeypatch):
+    """The jobs that a waiter read itself."""
+    looks = []
+
+    def look(job_id):
+        looks.append(job_id)
+        return get_job(job_id)
+
+    monkeypatch.setattr(waiting, "get_job", look)
+    return looks
+
+
+def row_of(job_id):
+    with transaction(read_only=True) as session:
+        return session.execute(select(JOB).where(JOB.c.id == job_id)).one()
+
+
+class Teller:
+    """News that hand out rows when the test says so."""
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+        self.watched = threading.Event()
+
+    @contextmanager
+    def expected(self, job_id):
+        self.watch = Watch(job_id)
+        self.watched.set()
+        yield self.watch
+
+
+@pytest.fixture
+def teller(app: Flask):
+    teller = app.extensions["news"] = Teller()
+    return teller
+
+
+def test_a_job_whose_end_is_told_is_not_read_by_its_waiter(app, kind, worker, doorbell, own_looks):
+    job = submit(kind, Number(value=4))
+    execute(kind, job.id, worker)
+    assert wait_for_job(job.id, seconds=5).result == {"value": 8}
+    assert own_looks == [], "the listening thread looked after it"
+
+
+def test_without_any_news_the_waiter_looks_once(kind, doorbell, teller, own_looks):
+    job = submit(kind, Number())
+    assert wait_for_job(job.id, seconds=0.3).state is JobState.QUEUED
+    assert own_looks == [job.id]
+
+
+def test_a_short_wait_ends_in_time(kind, doorbell, teller):
+    job = submit(kind, Number())
+    started = time.monotonic()
+    wait_for_job(job.id, seconds=0.01)
+    assert time.monotonic() - started < waiting.OWN_LOOK
+
+
+def test_an_unknown_job_is_not_found(app):
+    with pytest.raises(NotFound):
+        wait_for_job(uuid4(), seconds=5)
+
+
+def test_what_ended_before_anybody_listened_is_found_by_the_waiter(kind, worker, doorbell, own_looks):
+    job = submit(kind, Number(value=1))
+    execute(kind, job.id, worker)
+    worker.news.expected = Teller().expected
+    assert wait_for_job(job.id, seconds=5).state is JobState.SUCCEEDED
+    assert own_looks == [job.id]
+
+
+def test_beyond_the_most_that_may_wait_the_job_is_returned_as_it_is(app, kind, doorbell):
+    job, news = submit(kind, Number()), app.extensions["news"]
+    places = [news.expected(uuid4()) for _ in range(MOST_WAITING)]
+    for place in places:
+        place.__enter__()
+    started = time.monotonic()
+    assert wait_for_job(job.id, seconds=30).state is JobState.QUEUED
+    assert time.monotonic() - started < 5
+    for place in places:
+        place.__exit__(None, None, None)
+
+
+def test_progress_does_not_end_a_wait_and_the_end_does(kind, worker, doorbell, teller, own_looks):
+    job = submit(kind, Number(value=3))
+    ended = []
+    app_context = worker.leases._application
+
+    def wait() -> None:
+        with app_context():
+            ended.append(wait_for_job(job.id, seconds=10))
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert teller.watched.wait(5)
+    teller.watch.hand(row_of(job.id))
+    execute(kind, job.id, worker)
+    assert not ended
+    teller.watch.hand(row_of(job.id))
+    waiter.join(timeout=5)
+    assert ended[0].result == {"value": 6}
+    assert own_looks == []
