@@ -67,7 +67,7 @@ def measure_jobs() -> list[Table]:
     with _running() as systems:
         for system in systems:
             print(f"  first jobs: {system.name}", flush=True)  # for them each process of a worker loads the model
-            system.installation.run("benchmarks.load", system.load, "0", str(max(CLIENTS)))
+            system.installation.run("benchmarks.load", system.load, "0.1", str(max(CLIENTS)))
         return [_round_trips(systems), _bulks([system for system in systems if system.bulk])]
 
 

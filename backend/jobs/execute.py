@@ -127,7 +127,7 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
 def _ring_again(kind: JobKind, claimed: Claim) -> None:
     """Ring in this thread: the process may end before another one did."""
     try:
-        current_doorbell().publish(kind.name, claimed.queue, claimed.job_id)
+        current_doorbell().publish(kind.name, claimed.queue, claimed.job_id, priority=claimed.priority)
     except OperationalError as error:
         log.warning("ring_lost", error=type(error).__name__)
 

@@ -101,6 +101,10 @@ def cancelled_unasked(run: Run) -> set[UUID]:
     return {job.id for job in run.jobs(JobState.CANCELLED) if not run.acknowledged[job.id].cancel_asked}
 
 
+def expired_without_deadline(run: Run) -> set[UUID]:
+    return {job.id for job in run.jobs(JobState.EXPIRED) if "_by=" not in run.acknowledged[job.id].order.path}
+
+
 def other_state_than_told(run: Run) -> set[UUID]:
     return {
         job_id
@@ -131,6 +135,7 @@ MUST_BE_NONE: dict[str, Check] = {
     "dead, and no poison": dead_without_poison,
     "poison that did not end dead": poison_not_dead,
     "cancelled, and nobody asked": cancelled_unasked,
+    "expired, and there was no deadline": expired_without_deadline,
     "in another state than the final one a client was told": other_state_than_told,
     "answered with another job for the same key": another_job_for_the_key,
     "stored and never acknowledged (a repeated POST made a second job)": never_acknowledged,

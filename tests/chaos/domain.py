@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,6 +33,10 @@ def leave_effect(request: Request, context: JobContext) -> Done:
     return Done(attempt=context.attempt)
 
 
+def leave_effects(requests: Sequence[Request], contexts: Sequence[JobContext]) -> list[Done]:
+    return [leave_effect(request, context) for request, context in zip(requests, contexts, strict=True)]
+
+
 def leave_chunks(request: Request, context: JobContext) -> Done:
     done = context.checkpoint["done"] if context.checkpoint else 0
     for number in range(done, request.chunks):
@@ -57,6 +62,8 @@ EFFECT = JobKind(
     request=Request,
     result=Done,
     run=leave_effect,
+    run_many=leave_effects,
+    claims=8,
     timeout=20,
     retries=PATIENCE,
 )

@@ -13,6 +13,7 @@ MODEL = "donor_reliability"
 FILE_ROWS = 40
 LONGEST_WAIT = 2  # seconds, of a client that waits for the answer
 LONG, SHORT = (0.3, 32), (0.1, 4)  # seconds of a chunk, chunks: three leases and longer, and a moment
+TERMS = ("?priority=urgent", "?priority=low", "?start_by=PT3S", "?finish_by=PT3S")  # 3 s: late only where a fault was
 MATCH = {
     "request": {"blood_group": "B+", "latitude": 10.0, "longitude": 76.3, "urgency": 4, "units_required": 2},
     "top_k": 5,
@@ -37,33 +38,42 @@ class Order:
 
 
 class Orders:
-    """Draws orders: mostly short jobs, some long ones, some of the blood service's, files, and a little poison."""
+    """Draws orders: mostly short jobs, some long ones, some of the blood service's, files, and what is rare.
 
-    def __init__(self, seed: int, *, poison_every: int) -> None:
+    Of each `rare_every` orders one kills an interactive worker, one kills a process of the batch worker, and one runs
+    for three leases.
+    """
+
+    def __init__(self, seed: int, *, rare_every: int) -> None:
         self._seed = seed
-        self._poison_every = poison_every
+        self._rare = {
+            rare_every // 6: ("chaos.chunks", LONG),
+            rare_every // 4: ("chaos.batch_poison", SHORT),
+            rare_every // 3: ("chaos.poison", SHORT),
+        }
+        self._rare_every = rare_every
         self._file = _rows()
 
     def order(self, number: int) -> Order:
         chance = Random(f"{self._seed}/{number}")  # noqa: S311 - to be repeated, not a secret
         key = f"chaos-{self._seed}-{number}"
-        place = number % self._poison_every
-        if place in (self._poison_every // 3, self._poison_every // 2):
-            kind = "chaos.poison" if place == self._poison_every // 3 else "chaos.batch_poison"
-            return _chaos(number, kind, key, seconds=0.05)
+        if rare := self._rare.get(number % self._rare_every):
+            kind, (seconds, chunks) = rare
+            return _chaos(number, kind, key, seconds=seconds, chunks=chunks)
         share = chance.random()
         wait = chance.random() < 0.05
+        terms = chance.choice(TERMS) if chance.random() < 0.15 else ""
         if share < 0.03:
             return self._batch(number, key)
         if share < 0.10:
-            return _json(number, "blood.match", "/match", MATCH, key=key, wait=wait)
+            return _json(number, "blood.match", "/match" + terms, MATCH, key=key, wait=wait)
         if share < 0.12:
-            seconds, chunks = LONG if chance.random() < 0.08 else SHORT
             cancel_after = chance.uniform(0.0, 1.0) if chance.random() < 0.2 else None
+            seconds, chunks = SHORT
             return _chaos(number, "chaos.chunks", key, seconds=seconds, chunks=chunks, cancel_after=cancel_after)
         cancel_after = chance.uniform(0.0, 0.1) if chance.random() < 0.05 else None
         seconds = chance.uniform(0.0, 0.03 if cancel_after is None else 0.3)
-        return _chaos(number, "chaos.effect", key, seconds=seconds, cancel_after=cancel_after, wait=wait)
+        return _chaos(number, "chaos.effect", key, terms, seconds=seconds, cancel_after=cancel_after, wait=wait)
 
     def _batch(self, number: int, key: str) -> Order:
         headers = {"Content-Type": "text/csv", "Idempotency-Key": key}
@@ -71,9 +81,16 @@ class Orders:
 
 
 def _chaos(
-    number: int, kind: str, key: str, *, cancel_after: float | None = None, wait: bool = False, **request: Any
+    number: int,
+    kind: str,
+    key: str,
+    terms: str = "",
+    *,
+    cancel_after: float | None = None,
+    wait: bool = False,
+    **request: Any,
 ) -> Order:
-    path = "/" + kind.replace(".", "/").replace("_", "-")
+    path = "/" + kind.replace(".", "/").replace("_", "-") + terms
     return _json(number, kind, path, {"token": key, **request}, key=key, wait=wait, cancel_after=cancel_after)
 
 

@@ -44,14 +44,13 @@ class Options:
     poison_every: int = (
         1_500  # jobs: one that kills an interactive worker, one that kills a process of the batch worker
     )
-    slack: float = 0.0  # seconds that the load lasts beyond the plan
 
 
 def carry_out(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     """Run the whole thing in a folder and return what it found."""
     with installation(folder, say) as (field, port):
-        orders = Orders(options.seed, poison_every=options.poison_every)
-        seconds = sum(fault.after + fault.lasts for fault in options.plan) + options.slack
+        orders = Orders(options.seed, rare_every=options.rare_every)
+        seconds = sum(fault.after + fault.lasts for fault in options.plan)
         load = Load(orders.order, port=port, jobs=options.jobs, seconds=seconds, clients=options.clients)
         injector = Injector(field, say)
         load.start()

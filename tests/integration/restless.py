@@ -29,8 +29,14 @@ class Done(BaseModel):
 def effect(context: JobContext, chunk: int) -> ModelPredictionLog:
     """A row that is there once for each chunk that was done once."""
     return ModelPredictionLog(
-        **{"job_id": context.job_id, "at": utc_now(), "model": f"chunk-{chunk}", "version": "1", "sha256": "0" * 64},
-        **{"calls": 1, "rows": 1, "seconds": 0.0},
+        job_id=context.job_id,
+        at=utc_now(),
+        model=f"chunk-{chunk}",
+        version="1",
+        sha256="0" * 64,
+        calls=1,
+        rows=1,
+        seconds=0.0,
     )
 
 

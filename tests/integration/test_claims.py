@@ -23,21 +23,11 @@ from backend.jobs.states import JobState
 from backend.jobs.submit import submit
 from backend.jobs.views import get_job, list_jobs
 from backend.settings import Settings
+from tests.unit.conftest import SilentDoorbell
 
 
 class Nothing(BaseModel):
     pass
-
-
-class SilentDoorbell:
-    def ring(self, _kind, _queue, _job_id):
-        pass
-
-    def publish(self, _kind, _queue, _job_id):
-        pass
-
-    def waiting(self, _queue):
-        return 0
 
 
 KIND = JobKind(

@@ -19,6 +19,7 @@ from backend.jobs.schedules.fire import fire_due, run_now
 from backend.jobs.schedules.views import list_schedules
 from backend.jobs.views import list_jobs
 from backend.settings import Settings
+from tests.unit.conftest import SilentDoorbell
 
 BEATS = 6
 START = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
@@ -26,11 +27,6 @@ START = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
 
 class Nothing(BaseModel):
     pass
-
-
-class SilentDoorbell:
-    def ring(self, _kind, _queue, _job_id):
-        pass
 
 
 KIND = JobKind(

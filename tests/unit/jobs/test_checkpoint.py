@@ -45,7 +45,8 @@ def let_the_pause_end(job_id) -> None:
 
 
 def context_of(held, worker: Worker) -> JobContext:
-    return JobContext(job_id=held.job_id, attempt=held.attempt, checkpoint=held.checkpoint, models=RecordingModels(worker.models))
+    models = RecordingModels(worker.models)
+    return JobContext(job_id=held.job_id, attempt=held.attempt, checkpoint=held.checkpoint, models=models)
 
 
 def test_a_later_attempt_goes_on_where_the_earlier_one_committed(kind: JobKind, worker, doorbell, behaviour: Behaviour):

@@ -23,6 +23,7 @@ from backend.jobs.submit import submit
 from backend.jobs.tables import JOB
 from backend.jobs.views import get_job
 from backend.ml.calibration import LogisticCalibration
+from tests.unit.conftest import SilentDoorbell
 from tests.unit.domains.blood.conftest import SEEDED_DONORS
 
 KIND = next(kind for kind in DOMAIN.job_kinds if kind.name == "blood.rescore_reliability")
@@ -31,11 +32,6 @@ COUNTED = ("donated", "no_show", "late_cancel")
 
 class Killed(BaseException):
     """What SIGKILL is to a process, to a function."""
-
-
-class SilentDoorbell:
-    def ring(self, _kind, _queue, _job_id):
-        pass
 
 
 @pytest.fixture

@@ -18,15 +18,11 @@ from backend.extensions import transaction
 from backend.jobs.claim import claim
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.submit import submit
+from tests.unit.conftest import SilentDoorbell
 from tests.unit.domains.blood.stock_service import NOON, add_bank, add_forecast, add_units
 
 KIND = next(kind for kind in DOMAIN.job_kinds if kind.name == "blood.review_stock")
 PLENTY = 60  # units of each group, at 0.5 red cells a day
-
-
-class SilentDoorbell:
-    def ring(self, _kind, _queue, _job_id):
-        pass
 
 
 @pytest.fixture
