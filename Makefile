@@ -11,7 +11,7 @@ UV := uv==0.13.8
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check models bench lock clean
+.PHONY: help run demo test check chaos models bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(STAMPS)/dev ## check format, lint, types and import contracts, and run 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST) --hypothesis-profile=check tests/unit
+
+chaos: $(STAMPS)/dev ## run 10,000 jobs while processes, broker, database and disk fail; 15 minutes, CHAOS="--seed 7" repeats one
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 models: $(STAMPS)/train ## train the models again, into models_artifacts/
 	$(BIN)/python -m backend.domains.blood.train

@@ -14,6 +14,7 @@
     │   └── BadFile                 a file of rows cannot be read at all
     ├── Unavailable                 the same call may succeed later
     │   └── Overloaded              too much is waiting already
+    ├── ChildLost                   the process of some work ended without a result
     ├── ArchiveError                an archive cannot be written, or is not what it was
     ├── ModelError
     │   ├── UnknownModel            no such model in the catalogue
@@ -149,6 +150,12 @@ class Overloaded(Unavailable):
     def __init__(self, message: str, *, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class ChildLost(SanguineError):
+    """The process of some work ended without a result, for example because memory was used up."""
+
+    code = "child_lost"
 
 
 class ArchiveError(SanguineError):

@@ -26,6 +26,7 @@ from backend.jobs.execute import Worker
 from backend.jobs.leases import LeaseKeeper
 from backend.logs import configure_logging
 from backend.settings import Settings, load_settings
+from backend.webhooks.dispatch import dispatch
 from workers.presence import Presence
 from workers.shutdown import StopWish
 from workers.watchdog import Watchdog, add_echo_task, end_process, send_echo
@@ -82,6 +83,7 @@ def _make_process() -> Process:
         leases=LeaseKeeper(app.app_context, lease=lease, stopping=_stop.is_due),
         lease=lease,
         news=app.extensions["news"],
+        announce=dispatch,
     )
     return Process(pid=os.getpid(), app=app, worker=worker)
 

@@ -14,6 +14,7 @@ from backend.jobs.kinds import JobKind
 from backend.jobs.reconcile import reconcile
 from backend.jobs.ring import current_doorbell
 from backend.settings import Settings
+from backend.webhooks.dispatch import dispatch
 from workers.lifecycle import current_process
 
 RECONCILE = "jobs.reconcile"
@@ -40,6 +41,7 @@ def add_maintenance_tasks(celery: Celery, settings: Settings) -> None:
     def _reconcile() -> None:
         with current_process().app.app_context():
             reconcile(current_doorbell(), patience=patience)
+            dispatch()
 
     @celery.task(name=SWEEP)
     def _sweep() -> None:

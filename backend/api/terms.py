@@ -10,6 +10,7 @@ from backend.jobs.limits import current_limits
 from backend.jobs.moments import Deadline
 from backend.jobs.states import Priority, Urgency
 from backend.jobs.terms import Terms
+from backend.webhooks.addresses import check_url
 
 KEY_HEADER = "Idempotency-Key"
 
@@ -46,6 +47,8 @@ def admitted(jobs: Mapping[str, int], *, besides: type[BaseModel] | None = None,
         TooMany, Overloaded: it must wait.
     """
     query = query_as(TermsQuery, besides)
+    if query.callback is not None:
+        check_url(query.callback, field="callback")
     client = request.remote_addr or "unknown"
     current_limits().admit(client, jobs)
     urgency = Urgency.LOW if low and "priority" not in query.model_fields_set else query.priority

@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from backend.extensions import UtcDateTime, transaction
 from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
-from backend.jobs.states import JobState
+from backend.jobs.states import JobState, Priority
 from backend.jobs.tables import ATTEMPT, JOB
 
 
@@ -30,6 +30,7 @@ class Claim:
     queue: str
     priority: int
     finish_by: datetime | None
+    notify: bool
 
 
 def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequence[Claim]:
@@ -52,9 +53,23 @@ def claim(kind: JobKind, job_id: UUID, *, worker: str, lease: timedelta) -> Sequ
     return sorted(claims, key=lambda claimed: claimed.priority)
 
 
+_URGENT = (
+    select(JOB.c.id)
+    .where(JOB.c.queue == bindparam("queue"), JOB.c.state == JobState.QUEUED, JOB.c.priority == Priority.URGENT)
+    .where(JOB.c.available_at <= bindparam("now", type_=UtcDateTime))
+    .limit(1)
+)
+
+
+def urgent_waits(queue: str) -> bool:
+    """Return whether an urgent job waits for a worker of a queue."""
+    with transaction(read_only=True) as session:
+        return session.scalar(_URGENT, {"queue": queue, "now": utc_now()}) is not None
+
+
 _CLAIMED = (
     *(JOB.c.id, JOB.c.attempt, JOB.c.max_attempts, JOB.c.request, JOB.c.checkpoint, JOB.c.parent_id),
-    *(JOB.c.queue, JOB.c.priority, JOB.c.finish_by),
+    *(JOB.c.queue, JOB.c.priority, JOB.c.finish_by, JOB.c.notify),
 )
 
 

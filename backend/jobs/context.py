@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from backend.errors import AttemptEnded, Expired, TimedOut
+from backend.errors import AttemptEnded, Expired, HandedBack, TimedOut
 from backend.extensions import Table, transaction
 from backend.inference.client import ModelClient
 from backend.inference.columns import Rows
@@ -20,6 +20,8 @@ from backend.inference.manifest import Manifest
 from backend.jobs.checkpoint import save_checkpoint
 from backend.jobs.clock import utc_now
 from backend.jobs.parts import part_results
+
+GIVE_WAY_EVERY = 5.0  # seconds an attempt works before it asks whether urgent work waits, and each time after that
 
 
 class ModelUse:
@@ -100,6 +102,7 @@ class JobContext:
         attempt: int = 1,
         checkpoint: dict[str, Any] | None = None,
         finish_by: datetime | None = None,
+        gives_way: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.job_id = job_id
@@ -111,6 +114,8 @@ class JobContext:
         self.fraction = 0.0
         self.note: str | None = None
         self._finish_by = finish_by
+        self._gives_way = gives_way  # whether this attempt should make room for more urgent work
+        self._asks_at = math.inf
         self._timeout = math.inf
         self._deadline = math.inf
         self._ended: AttemptEnded | None = None
@@ -120,6 +125,7 @@ class JobContext:
         self._timeout = timeout
         left = math.inf if self._finish_by is None else (self._finish_by - utc_now()).total_seconds()
         self._deadline = time.monotonic() + min(timeout, left)
+        self._asks_at = time.monotonic() + GIVE_WAY_EVERY
 
     def start_over(self) -> None:
         """Forget what was asked and stored so far; the attempt is run again."""
@@ -143,6 +149,7 @@ class JobContext:
 
         Raises:
             AttemptEnded: the attempt must stop, or another one owns the job; nothing was written.
+            HandedBack: the chunk was written, and urgent work waits for this worker.
         """
         self.check()
         with transaction() as session:
@@ -152,6 +159,10 @@ class JobContext:
             if checkpoint != before:
                 save_checkpoint(session, self.job_id, self.attempt, checkpoint)
         self.checkpoint = checkpoint
+        if time.monotonic() >= self._asks_at:
+            self._asks_at = time.monotonic() + GIVE_WAY_EVERY
+            if self._gives_way():
+                raise HandedBack("urgent work waits")
 
     def part_results(self) -> list[dict[str, Any]]:
         """Return the results of the parts that this job was left to, in their order; empty before they ran."""

@@ -1,26 +1,28 @@
 """The one way a job runs: claim, work outside any transaction, finish. Celery calls it and so do the tests."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
-from backend.errors import Cancelled, Expired, HandedBack, LeaseLost, SanguineError, TimedOut
+from backend.errors import Cancelled, Expired, HandedBack, LeaseLost, SanguineError, TimedOut, Unavailable
 from backend.inference.client import ModelClient
 from backend.jobs import finish
-from backend.jobs.claim import Claim, claim
+from backend.jobs.claim import Claim, claim, urgent_waits
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.kinds import JobKind
 from backend.jobs.leases import LeaseKeeper
 from backend.jobs.news import News
 from backend.jobs.parts import Parts, advance
 from backend.jobs.ring import current_doorbell
+from backend.jobs.states import Priority
 from backend.jobs.together import run_together
 
 log = structlog.get_logger()
@@ -35,6 +37,7 @@ class Worker:
     leases: LeaseKeeper
     lease: timedelta
     news: News
+    announce: Callable[[], object] = lambda: None  # the ends of jobs that somebody awaits
 
 
 def execute(kind: JobKind, job_id: UUID, worker: Worker) -> int:
@@ -72,6 +75,11 @@ def _tell(worker: Worker, ended: Sequence[Claim]) -> None:
     for parent_id in parents:
         advance(parent_id)
     worker.news.tell(*(claimed.job_id for claimed in ended), *parents)
+    if parents or any(claimed.notify for claimed in ended):
+        try:
+            worker.announce()
+        except Unavailable as error:  # the reconciler's task does it again
+            log.warning("announcement_delayed", reason=str(error))
 
 
 def _context(claimed: Claim, worker: Worker) -> JobContext:
@@ -80,6 +88,7 @@ def _context(claimed: Claim, worker: Worker) -> JobContext:
         attempt=claimed.attempt,
         checkpoint=claimed.checkpoint,
         finish_by=claimed.finish_by,
+        gives_way=partial(urgent_waits, claimed.queue) if claimed.priority > Priority.URGENT else lambda: False,
         models=RecordingModels(worker.models),
     )
 
@@ -88,6 +97,7 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
     transient: tuple[type[Exception], ...] = (TimedOut, *kind.retry_on)
     context.begin(timeout=kind.timeout)
     try:
+        context.check()  # it may have been asked to end while it waited for its turn
         request = kind.request.model_validate(claimed.request)
         result = kind.run(request, context)
         context.check()

@@ -86,6 +86,7 @@ _UNFINISHED = Job.state.in_(sorted(state.value for state in UNFINISHED))
 _QUEUED = Job.state == JobState.QUEUED.value
 _DEAD = and_(Job.state.in_(("dead", "failed")), Job.resolution.is_(None), Job.parent_id.is_(None))
 _partial("ix_job_queued", Job.kind, Job.priority, Job.available_at, where=_QUEUED)
+_partial("ix_job_urgent", Job.queue, Job.available_at, where=and_(_QUEUED, Job.priority == Priority.URGENT.value))
 _partial("ix_job_running", Job.lease_until, where=Job.state == JobState.RUNNING.value)
 _partial("ix_job_waiting", Job.id, where=Job.state == JobState.WAITING.value)
 _partial("ix_job_client", Job.client, Job.queue, Job.state, where=_UNFINISHED)

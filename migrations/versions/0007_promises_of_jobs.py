@@ -10,6 +10,7 @@ depends_on = None
 
 UNFINISHED = "state IN ('queued', 'running', 'waiting')"
 INDEXES = {
+    "ix_job_urgent": (["queue", "available_at"], "state = 'queued' AND priority = 0"),
     "ix_job_client": (["client", "queue", "state"], UNFINISHED),
     "ix_job_start_by": (["start_by"], "state = 'queued' AND start_by IS NOT NULL"),
     "ix_job_finish_by": (["finish_by"], f"{UNFINISHED} AND finish_by IS NOT NULL"),

@@ -59,13 +59,21 @@ class Fault:
 
 
 def draw_plan(
-    seed: int, count: int, *, kinds: Sequence[FaultKind] = tuple(FaultKind), after: tuple[float, float]
+    seed: int,
+    count: int,
+    *,
+    kinds: Sequence[FaultKind] = tuple(FaultKind),
+    after: tuple[float, float],
+    brief: bool = False,
 ) -> list[Fault]:
-    """Return `count` faults; every kind comes once before any comes again."""
+    """Return `count` faults; every kind comes once before any comes again; brief ones last as short as they may."""
     chance = Random(seed)  # noqa: S311 - to be repeated, not a secret
     drawn: list[FaultKind] = []
     while len(drawn) < count:
         drawn += chance.sample(kinds, len(kinds))
-    return [
-        Fault(kind, chance.uniform(*after), chance.uniform(*LASTS[kind]), chance.randrange(2)) for kind in drawn[:count]
-    ]
+    plan = []
+    for kind in drawn[:count]:
+        shortest, longest = LASTS[kind]
+        lasts = shortest if brief else chance.uniform(shortest, longest)
+        plan.append(Fault(kind, chance.uniform(*after), lasts, chance.randrange(2)))
+    return plan

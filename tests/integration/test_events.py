@@ -31,13 +31,6 @@ def api(stack: Stack) -> Stack:
     return stack
 
 
-@pytest.fixture
-def running(api: Stack) -> Stack:
-    api.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4, app=STEADY)
-    api.start_beat()
-    return api
-
-
 def submit(stack: Stack, **request: Any) -> str:
     answer = stack.call("POST", "/api/ml/steady", request)
     assert answer.status == 202, answer
@@ -69,27 +62,34 @@ def told(heard: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(event["id"], event["data"]["state"]) for event in heard if event["event"] == "state"]
 
 
-def test_a_job_is_followed_through_a_failure_to_its_end_and_again_from_where_it_was_cut(running: Stack):
-    job_id = submit(running, steps=15, first_attempt_fails=True)
+def test_a_job_is_followed_to_its_end_whatever_cuts_the_stream(api: Stack, valkey: Valkey):
+    api.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4, app=STEADY)
+    api.start_beat()
+    through_a_failure_and_again_from_where_it_was_cut(api)
+    while_the_broker_stops(api, valkey)
+
+
+def through_a_failure_and_again_from_where_it_was_cut(stack: Stack) -> None:
+    job_id = submit(stack, steps=15, first_attempt_fails=True)
     heard = []
-    for event in (stream := events(opened(running, job_id))):
+    for event in (stream := events(opened(stack, job_id))):
         heard.append(event)
         if event["event"] == "progress":
             break
     stream.close()
-    rest = list(events(opened(running, job_id, last=heard[-1]["id"])))
+    rest = list(events(opened(stack, job_id, last=heard[-1]["id"])))
     moves = [("1", "queued"), ("2", "running"), ("3", "queued"), ("4", "running"), ("5", "succeeded")]
     assert told(heard + rest) == moves
-    assert told(list(events(opened(running, job_id)))) == moves, "also for who comes when all is over"
+    assert told(list(events(opened(stack, job_id)))) == moves, "also for who comes when all is over"
     positions = [Position.parse(event["id"]) for event in heard + rest]
     assert all(before < after or (before == after and before.permille >= 0) for before, after in pairwise(positions))
     assert any(event["event"] == "progress" and event["data"]["attempt"] == 2 for event in rest)
-    again = running.call("GET", f"/api/ml/jobs/{job_id}/events", headers={"Last-Event-ID": "5"})
+    again = stack.call("GET", f"/api/ml/jobs/{job_id}/events", headers={"Last-Event-ID": "5"})
     assert (again.status, again.body) == (204, "")
 
 
-def test_a_broker_that_stops_does_not_stop_a_stream(running: Stack, valkey: Valkey):
-    stream = events(opened(running, submit(running, steps=20)))
+def while_the_broker_stops(stack: Stack, valkey: Valkey) -> None:
+    stream = events(opened(stack, submit(stack, steps=15)))
     heard = [next(stream), next(stream)]
     assert heard[-1]["data"]["state"] == "running"
     valkey.stop()

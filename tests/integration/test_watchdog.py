@@ -94,8 +94,6 @@ def test_a_worker_that_is_busy_or_slept_or_has_no_broker_is_not_ended(served: St
     succeeds(submit(SHORT, Work()).id)
     valkey.stop()
     time.sleep(BOUND)
-    valkey.start()
-    succeeds(submit(SHORT, Work()).id, seconds=60)
     assert served.processes["worker"].poll() is None
     assert "worker_deaf" not in log(served)
 

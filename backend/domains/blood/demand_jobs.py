@@ -27,6 +27,7 @@ from backend.domains.blood.forecasting.panel import Days, Panel
 from backend.domains.blood.geography import TIME_ZONE
 from backend.domains.blood.local_days import FIRST, local_days
 from backend.domains.blood.tables import DemandForecast
+from backend.jobs.child import in_child
 from backend.jobs.context import JobContext
 
 HISTORY_DAYS: Final = 8 * 7  # with fewer days of requests the prior speaks
@@ -43,7 +44,8 @@ def forecast_demand(request: ForecastRequest, context: JobContext) -> ForecastRe
     panel = daily_panel(requested, days=days, today=today)
     horizon = request.horizon_days
     if panel is not None and len(panel.days) >= max(HISTORY_DAYS, days_needed(horizon)):
-        forecast, report, reason = _by_history(panel, horizon, context)
+        # Fitting cannot look up for minutes: in a process of its own a cancel ends it at once.
+        forecast, report, reason = in_child(context, by_history, panel, horizon)
         source = "history"
     else:
         forecast, report = cold_forecast(panel, first_day=np.datetime64(FIRST, "D") + today, horizon=horizon), None
@@ -63,9 +65,12 @@ def forecast_demand(request: ForecastRequest, context: JobContext) -> ForecastRe
     )
 
 
-def _by_history(panel: Panel, horizon: int, context: JobContext) -> tuple[Forecast, BacktestReport | None, str | None]:
+def by_history(
+    panel: Panel, horizon: int, *, progress: Callable[[float, str], None]
+) -> tuple[Forecast, BacktestReport | None, str | None]:
+    """Return the forecast, and how the same method would have done on earlier days or why that cannot be said."""
     calendar = kerala_holidays(panel.days[0].item().year, panel.days[-1].item().year + 1)
-    fitted = fit(panel, horizon=horizon, calendar=calendar, progress=_part(context, 0.0, 0.3))
+    fitted = fit(panel, horizon=horizon, calendar=calendar, progress=_part(progress, 0.0, 0.3))
     forecast = with_cold_cells(fitted, panel)
     spare = len(panel.days) - horizon - days_needed(horizon)
     if spare < 0:
@@ -75,13 +80,13 @@ def _by_history(panel: Panel, horizon: int, context: JobContext) -> tuple[Foreca
         horizon=horizon,
         origins=min(ORIGINS, 1 + spare // 7),
         calendar=calendar,
-        progress=_part(context, 0.3, 1.0),
+        progress=_part(progress, 0.3, 1.0),
     )
     return forecast, _report(judged), None
 
 
-def _part(context: JobContext, start: float, end: float) -> Callable[[float, str], None]:
-    return lambda fraction, note: context.progress(start + (end - start) * fraction, note)
+def _part(progress: Callable[[float, str], None], start: float, end: float) -> Callable[[float, str], None]:
+    return lambda fraction, note: progress(start + (end - start) * fraction, note)
 
 
 def _report(judged: Backtest) -> BacktestReport:

@@ -45,8 +45,8 @@ from backend.domains.blood.stock_schemas import (
 )
 from backend.domains.blood.tables import DemandForecast, DriftReport, MatchPrediction, StockAlert
 from backend.domains.domain import Command, Domain, Lookup
-from backend.errors import Unavailable
-from backend.jobs.kinds import JobKind
+from backend.errors import ChildLost, Unavailable
+from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.schedules.declaration import Schedule
 
 DOMAIN = Domain(
@@ -111,6 +111,7 @@ DOMAIN = Domain(
             run=rescore_reliability,
             checks=(check_rescore,),
             queue="batch",
+            unique=Unique.KIND,
             timeout=1800,
             retries=5,
             # a donor deleted between the read and the write of a chunk: the next attempt no longer reads it
@@ -124,8 +125,10 @@ DOMAIN = Domain(
             result=ForecastResult,
             run=forecast_demand,
             queue="batch",
+            unique=Unique.KIND,
             timeout=1800,
             retries=2,
+            retry_on=(Unavailable, ChildLost),
         ),
         JobKind(
             name="blood.measure_drift",
@@ -135,6 +138,7 @@ DOMAIN = Domain(
             result=DriftResult,
             run=measure_drift,
             queue="batch",
+            unique=Unique.KIND,
             timeout=1800,
             retries=2,
         ),
@@ -146,6 +150,7 @@ DOMAIN = Domain(
             result=ReviewResult,
             run=review_stock,
             queue="batch",
+            unique=Unique.KIND,
             timeout=300,
             retries=2,
         ),

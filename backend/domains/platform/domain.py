@@ -13,7 +13,7 @@ from backend.domains.platform.cleanup_jobs import clean_up
 from backend.domains.platform.schemas import CleanupRequest, CleanupResult
 from backend.errors import ArchiveError, Unavailable
 from backend.files.tables import JobFile
-from backend.jobs.kinds import JobKind
+from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.schedules.declaration import Schedule
 from backend.jobs.schedules.tables import ScheduleFiring
 from backend.jobs.states import FINAL
@@ -44,6 +44,7 @@ DOMAIN = Domain(
             result=CleanupResult,
             run=clean_up,
             queue="batch",
+            unique=Unique.KIND,
             timeout=1800,  # a next attempt goes on
             retries=3,
             retry_on=(Unavailable, ArchiveError),

@@ -1,6 +1,7 @@
 import os
+from contextlib import ExitStack
 from types import SimpleNamespace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
@@ -8,10 +9,14 @@ from sqlalchemy import event
 
 from backend.errors import Overloaded, Unavailable
 from backend.extensions import db, transaction
+from backend.jobs.claim import claim
 from backend.jobs.clock import utc_now
+from backend.jobs.context import JobContext
 from backend.jobs.news import MOST_WAITING, News, Watch, _announced
 from backend.jobs.states import JobState
+from backend.jobs.submit import submit
 from backend.jobs.tables import Job
+from tests.unit.conftest import LEASE, Number
 
 
 def a_row(**changed):
@@ -188,3 +193,21 @@ def test_many_jobs_are_told_in_one_message_and_none_in_none(news: News, monkeypa
 
 def test_a_broker_that_is_away_costs_the_news_and_nothing_else(news: News):
     news.tell(uuid4())  # the broker of a test's application does not exist
+
+
+def test_each_beat_of_a_worker_tells_the_jobs_whose_progress_has_changed_at_once(kind, worker, doorbell, monkeypatch):
+    told: list[set[UUID]] = []
+    monkeypatch.setattr(worker.news, "tell", lambda *job_ids: told.append(set(job_ids)))
+    claims = [claim(kind, submit(kind, Number()).id, worker="w1", lease=LEASE)[0] for _ in range(3)]
+    contexts = [JobContext(job_id=held.job_id, models=worker.models) for held in claims]
+    with ExitStack() as held:
+        for one, context in zip(claims, contexts, strict=True):
+            held.enter_context(worker.leases.holding(one, context))
+        contexts[0].progress(0.5)
+        contexts[1].progress(0.0, "reading")
+        worker.leases.beat()
+        worker.leases.beat()
+        contexts[0].progress(0.6)
+        worker.leases.beat()
+    first, second, _ = (one.job_id for one in claims)
+    assert told == [{first, second}, set(), {first}]

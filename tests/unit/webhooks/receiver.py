@@ -55,6 +55,8 @@ def receiving(
             pass
 
     class Server(ThreadingHTTPServer):
+        block_on_close = False
+
         def handle_error(self, *_: object) -> None:
             pass  # a handshake that the client gives up
 
@@ -64,9 +66,11 @@ def receiving(
         receiver = Receiver(server.server_port, statuses or (200,), headers or {})
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield receiver
-        server.shutdown()
-        thread.join()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Names:

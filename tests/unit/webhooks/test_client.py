@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -36,12 +36,11 @@ def serving(act: Callable[[socket.socket], None]) -> Iterator[Target]:
         def serve() -> None:
             connection, _ = server.accept()
             with connection:
-                try:
+                connection.settimeout(10)
+                with suppress(OSError):  # the client has left
                     act(connection)
-                except OSError:
-                    pass  # the client has left
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield target(f"http://127.0.0.1:{server.getsockname()[1]}/hook?token=secret")
         thread.join(timeout=10)
@@ -51,7 +50,9 @@ def serving(act: Callable[[socket.socket], None]) -> Iterator[Target]:
 def read_request(connection: socket.socket) -> None:
     content = b""
     while not content.endswith(b"{}"):
-        content += connection.recv(65_536)
+        received = connection.recv(65_536)
+        assert received
+        content += received
 
 
 def test_the_body_is_posted_as_it_is_with_its_headers(receiver: Receiver):
@@ -97,7 +98,7 @@ def test_no_name_is_looked_up_after_the_check(receiver: Receiver, names: Names):
 def test_nobody_there_is_unavailable_and_the_message_says_no_path():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 cannot be reached \(NewConnectionError\)$"):
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 refuses connections or cannot be reached$"):
         post(target(f"http://127.0.0.1:{port}/hook?token=secret"), b"{}", {})
 
 
@@ -143,13 +144,13 @@ def test_of_an_endless_answer_only_the_beginning_is_read():
         assert post(endless, b"{}", {}) == 200
 
 
-@pytest.mark.parametrize("answer", [b"", b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nless"])
-def test_what_is_no_whole_answer_is_unavailable(answer):
+@pytest.mark.parametrize("answer", [b"", b"no HTTP\r\n\r\n"])
+def test_what_is_no_answer_is_unavailable(answer):
     def act(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(answer)
 
-    with serving(act) as broken, pytest.raises(Unavailable, match="cannot be reached"):
+    with serving(act) as broken, pytest.raises(Unavailable, match="broke the connection"):
         post(broken, b"{}", {})
 
 
@@ -189,18 +190,18 @@ def test_tls_is_for_the_name_though_the_connection_is_to_the_checked_address(
 
 
 @pytest.mark.parametrize(
-    ("name", "days", "trusted", "reason"),
+    ("presented", "reason"),
     [
-        ("other.example.org", 1, True, "Hostname mismatch"),
-        ("hooks.example.org", -1, True, "expired"),
-        ("hooks.example.org", 1, False, "self-signed"),
+        ({"name": "other.example.org", "days": 1, "trusted": True}, "Hostname mismatch"),
+        ({"name": "hooks.example.org", "days": -1, "trusted": True}, "expired"),
+        ({"name": "hooks.example.org", "days": 1, "trusted": False}, "self-signed"),
     ],
 )
 def test_a_certificate_that_cannot_be_trusted_is_not(
-    tmp_path: Path, names: Names, monkeypatch: pytest.MonkeyPatch, name, days, trusted, reason
+    tmp_path: Path, names: Names, monkeypatch: pytest.MonkeyPatch, presented, reason
 ):
-    path, context = certificate(tmp_path, name, days=days)
-    if trusted:
+    path, context = certificate(tmp_path, presented["name"], days=presented["days"])
+    if presented["trusted"]:
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
     names.known["hooks.example.org"] = ["127.0.0.1"]
     with receiving(tls=context) as receiver:
