@@ -1,7 +1,9 @@
 """The jobs that say whether donors would accept, and when they would answer."""
 
 import math
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from backend.domains.blood.donor_schemas import (
     Interval,
     ResponseTimeResult,
 )
-from backend.domains.blood.features import availability_features, response_features
+from backend.domains.blood.features import FeatureMatrix, availability_features, response_features
 from backend.domains.blood.parameters import AvailabilityParameters, parameters_of
 from backend.domains.blood.policies import DEFAULT_POLICY
 from backend.domains.blood.queries import registered_at
@@ -28,11 +30,13 @@ from backend.domains.blood.response import answered_within, median_of_answers, p
 from backend.errors import FieldError, NotFound, ValidationFailed
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
-from backend.jobs.context import JobContext
+from backend.jobs.context import JobContext, Models
 
 AVAILABILITY = "donor_availability"
 FURTHEST = timedelta(days=30)  # the features count the last 30 days: further ahead they say nothing
 LIKELY = 0.5
+
+Result = TypeVar("Result")
 
 
 def check_donors(request: DonorsRequest) -> None:
@@ -80,12 +84,86 @@ def predict_availability(request: DonorsRequest, context: JobContext) -> Availab
         NotFound: a stored donor is gone.
         ModelError: the model cannot be served.
     """
-    cases = _read(request, context)
-    manifest = context.models.manifest(AVAILABILITY)
+    return _availability([_read(request, context)], context.models)[0]
+
+
+def predict_many_availabilities(
+    requests: Sequence[DonorsRequest], contexts: Sequence[JobContext]
+) -> list[AvailabilityResult | None]:
+    """Answer several requests with one call of the model; None where a stored donor is gone.
+
+    Raises:
+        ModelError: the model cannot be served.
+    """
+    return _answer_many(requests, contexts, _availability)
+
+
+def predict_response_time(request: DonorsRequest, context: JobContext) -> ResponseTimeResult:
+    """Say when each donor would answer if asked at that moment; nothing is asked of anybody.
+
+    Raises:
+        NotFound: a stored donor is gone.
+        ModelError: the model cannot be served.
+    """
+    return _response_time([_read(request, context)], context.models)[0]
+
+
+def predict_many_response_times(
+    requests: Sequence[DonorsRequest], contexts: Sequence[JobContext]
+) -> list[ResponseTimeResult | None]:
+    """Answer several requests with one call of the model; None where a stored donor is gone.
+
+    Raises:
+        ModelError: the model cannot be served.
+    """
+    return _answer_many(requests, contexts, _response_time)
+
+
+def _read(request: DonorsRequest, context: JobContext) -> Cases:
+    with context.read() as session:
+        return read_cases(session, request, now=context.clock())
+
+
+def _answer_many(
+    requests: Sequence[DonorsRequest],
+    contexts: Sequence[JobContext],
+    answer: Callable[[Sequence[Cases], Models], Sequence[Result]],
+) -> list[Result | None]:
+    read: list[Cases | None] = []
+    with contexts[0].read() as session:
+        for request, context in zip(requests, contexts, strict=True):
+            try:
+                read.append(read_cases(session, request, now=context.clock()))
+            except NotFound:
+                read.append(None)
+    found = [cases for cases in read if cases is not None]
+    answers = iter(answer(found, contexts[0].models) if found else ())
+    return [None if cases is None else next(answers) for cases in read]
+
+
+def _availability(several: Sequence[Cases], models: Models) -> list[AvailabilityResult]:
+    manifest = models.manifest(AVAILABILITY)
     learnt = parameters_of(manifest, AvailabilityParameters)
-    features = availability_features(cases.history, cases.asks)
-    accepts = context.models.predict(AVAILABILITY, features.values)
-    contributions = context.models.explain(AVAILABILITY, features.values)
+    features = [availability_features(cases.history, cases.asks) for cases in several]
+    values = np.concatenate([one.values for one in features])
+    ends = np.cumsum([len(one.values) for one in features])[:-1]
+    accepts = np.split(models.predict(AVAILABILITY, values), ends)
+    contributions = np.split(models.explain(AVAILABILITY, values), ends)
+    return [
+        AvailabilityResult(
+            at=cases.at,
+            policy=DEFAULT_POLICY.code,
+            models={AVAILABILITY: manifest.version},
+            donors=_available(cases, learnt, columns, probabilities, reasons),
+            interval_level=learnt.interval.level,
+        )
+        for cases, columns, probabilities, reasons in zip(several, features, accepts, contributions, strict=True)
+    ]
+
+
+def _available(
+    cases: Cases, learnt: AvailabilityParameters, features: FeatureMatrix, accepts: Floats, contributions: Floats
+) -> list[DonorAvailability]:
     low, high = own_interval(
         accepts,
         asks=cases.decayed_asks,
@@ -108,46 +186,38 @@ def predict_availability(request: DonorsRequest, context: JobContext) -> Availab
                 reasons=strongest_reasons(features, place, contributions[place]),
             )
         )
-    return AvailabilityResult(
-        at=cases.at,
-        policy=DEFAULT_POLICY.code,
-        models={AVAILABILITY: manifest.version},
-        donors=donors,
-        interval_level=learnt.interval.level,
-    )
+    return donors
 
 
-def predict_response_time(request: DonorsRequest, context: JobContext) -> ResponseTimeResult:
-    """Say when each donor would answer if asked at that moment; nothing is asked of anybody.
+def _response_time(several: Sequence[Cases], models: Models) -> list[ResponseTimeResult]:
+    values = [response_features(cases.history, cases.asks).values for cases in several]
+    hazards, edges = predict_hazards(models, np.concatenate(values))
+    version = models.manifest(RESPONSE).version
+    ends = np.cumsum([len(one) for one in values])[:-1]
+    return [
+        ResponseTimeResult(
+            at=cases.at,
+            policy=DEFAULT_POLICY.code,
+            models={RESPONSE: version},
+            donors=_answering(cases, own, edges),
+            horizon_hours=cases.horizon_hours,
+        )
+        for cases, own in zip(several, np.split(hazards, ends), strict=True)
+    ]
 
-    Raises:
-        NotFound: a stored donor is gone.
-        ModelError: the model cannot be served.
-    """
-    cases = _read(request, context)
-    hazards, edges = predict_hazards(context.models, response_features(cases.history, cases.asks).values)
+
+def _answering(cases: Cases, hazards: Floats, edges: Floats) -> list[DonorResponseTime]:
     hours = np.append(edges[(edges > 0.0) & (edges < cases.horizon_hours)], cases.horizon_hours)
     curve = np.stack([answered_within(hazards, edges, np.full(len(hazards), hour)) for hour in hours], axis=1)
     medians = median_of_answers(hazards, edges)
-    return ResponseTimeResult(
-        at=cases.at,
-        policy=DEFAULT_POLICY.code,
-        models={RESPONSE: context.models.manifest(RESPONSE).version},
-        donors=[
-            DonorResponseTime(
-                **standing,
-                answered_within=_points(hours, curve[place]),
-                median_hours=None if math.isnan(medians[place]) else round(float(medians[place]), 2),
-            )
-            for place, standing in enumerate(cases.standings)
-        ],
-        horizon_hours=cases.horizon_hours,
-    )
-
-
-def _read(request: DonorsRequest, context: JobContext) -> Cases:
-    with context.read() as session:
-        return read_cases(session, request, now=context.clock())
+    return [
+        DonorResponseTime(
+            **standing,
+            answered_within=_points(hours, curve[place]),
+            median_hours=None if math.isnan(medians[place]) else round(float(medians[place]), 2),
+        )
+        for place, standing in enumerate(cases.standings)
+    ]
 
 
 def _points(hours: Floats, probabilities: Floats) -> list[AnsweredWithin]:

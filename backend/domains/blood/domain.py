@@ -6,7 +6,13 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.audit.retention import Retention
 from backend.domains.blood.asks_lookup import asks_of_request
-from backend.domains.blood.availability_jobs import check_donors, predict_availability, predict_response_time
+from backend.domains.blood.availability_jobs import (
+    check_donors,
+    predict_availability,
+    predict_many_availabilities,
+    predict_many_response_times,
+    predict_response_time,
+)
 from backend.domains.blood.demand_jobs import forecast_demand
 from backend.domains.blood.demand_lookup import demand_forecasts
 from backend.domains.blood.demand_schemas import ForecastPage, ForecastQuery, ForecastRequest, ForecastResult
@@ -49,6 +55,8 @@ from backend.errors import ChildLost, Unavailable
 from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.schedules.declaration import Schedule
 
+MANY = 32  # small requests that one call of a model answers together
+
 DOMAIN = Domain(
     name="blood",
     tables="backend.domains.blood.tables",
@@ -76,6 +84,8 @@ DOMAIN = Domain(
             queue="interactive",
             timeout=30,
             retries=2,
+            claims=MANY,
+            run_many=predict_many_availabilities,
         ),
         JobKind(
             name="blood.predict_response_time",
@@ -88,6 +98,8 @@ DOMAIN = Domain(
             queue="interactive",
             timeout=30,
             retries=2,
+            claims=MANY,
+            run_many=predict_many_response_times,
         ),
         JobKind(
             name="blood.plan_outreach",

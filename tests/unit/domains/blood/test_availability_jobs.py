@@ -10,7 +10,13 @@ from pydantic import ValidationError
 from sqlalchemy import select, update
 
 from backend.app import create_app
-from backend.domains.blood.availability_jobs import check_donors, predict_availability, predict_response_time
+from backend.domains.blood.availability_jobs import (
+    check_donors,
+    predict_availability,
+    predict_many_availabilities,
+    predict_many_response_times,
+    predict_response_time,
+)
 from backend.domains.blood.donor_schemas import DonorsRequest
 from backend.domains.blood.seed import seed
 from backend.domains.blood.tables import ContactOutcome, Donation, Donor
@@ -258,3 +264,27 @@ def test_a_donor_who_withdrew_consent_is_not_eligible(models):
 def test_a_request_that_contradicts_itself_is_refused(body):
     with pytest.raises(ValidationError):
         DonorsRequest.model_validate(body)
+
+
+def each_and_together(models: ModelClient, one, many, bodies: list[dict]) -> tuple[list, list]:
+    requests = [DonorsRequest.model_validate(body) for body in bodies]
+    shared = RecordingModels(models)
+    contexts = [JobContext(job_id=uuid4(), models=shared, clock=lambda: NOW) for _ in requests]
+    together = many(requests, contexts)
+    assert {use.calls for use in shared.uses.values()} == {1}
+    return [one(request, a_context(models)) for request in requests], together
+
+
+def test_many_requests_are_answered_as_each_by_itself_with_one_call_of_the_model(models: ModelClient):
+    bodies = [{"donor_id": 1}, {"donors": [2, STRANGER, 3], "request": OCCASION}, {"donor": STRANGER}]
+    each, together = each_and_together(models, predict_availability, predict_many_availabilities, bodies)
+    assert together == each
+    each, together = each_and_together(models, predict_response_time, predict_many_response_times, bodies)
+    assert together == each
+
+
+def test_a_donor_who_is_gone_leaves_one_of_many_without_an_answer(models: ModelClient):
+    requests = [DonorsRequest(donor_id=1), DonorsRequest(donor_id=10**9)]
+    answers = predict_many_availabilities(requests, [a_context(models)] * 2)
+    assert [answer is None for answer in answers] == [False, True]
+    assert predict_many_response_times(requests[1:], [a_context(models)]) == [None]
