@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, versions
 from benchmarks.processes import Installation
 from benchmarks.report import Table
 from benchmarks.rounds import Bulk, Round, bulk_table, round_trip_table
@@ -82,7 +82,8 @@ def _round_trips(systems: Sequence[System]) -> Table:
             for clients, line in zip(CLIENTS, printed.splitlines(), strict=True):
                 rounds[system.name, clients].append(Round(**json.loads(line)))
     names = [system.name for system in systems]
-    return round_trip_table(names, rounds, clients=CLIENTS, notes=ROUND_TRIP_NOTES)
+    notes = (*ROUND_TRIP_NOTES, f"Measured: {versions()}.")
+    return round_trip_table(names, rounds, clients=CLIENTS, notes=notes)
 
 
 def _bulks(systems: Sequence[System]) -> Table:

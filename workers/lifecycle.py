@@ -11,7 +11,7 @@ import structlog
 from celery import signals
 from celery.concurrency.thread import TaskPool as ThreadPool
 from celery.utils.nodenames import worker_direct
-from celery.worker import WorkController, state
+from celery.worker import WorkController
 from celery.worker.consumer import Consumer
 from flask import Flask
 
@@ -29,7 +29,7 @@ from backend.settings import Settings, load_settings
 from backend.webhooks.dispatch import dispatch
 from workers.presence import Presence
 from workers.shutdown import StopWish
-from workers.watchdog import Watchdog, add_echo_task, end_process, send_echo
+from workers.watchdog import Watchdog, add_echo_task, end_process, is_at_work, send_echo
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ def _on_ready(sender: Consumer, **_: Any) -> None:
     process, node = current_process(), _node_name
     _watchdog = Watchdog(
         echo=partial(send_echo, make_celery(load_settings(), impatient=True), node),
-        at_work=lambda: bool(state.active_requests),
+        at_work=is_at_work,
         overdue=process.worker.leases.overdue,
         end=end_process,
     )

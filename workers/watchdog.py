@@ -15,6 +15,8 @@ import structlog
 from billiard import active_children
 from celery import Celery
 from celery.utils.nodenames import worker_direct
+from celery.worker import state
+from celery.worker.request import Request
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -27,6 +29,7 @@ ECHO = "worker.echo"
 LOOK_EVERY = 10.0  # seconds
 PATIENCE = 3  # echoes in a row that may stay unanswered, looks in a row at which an attempt may be past its time
 LEAVE_SECONDS = FINISH_SECONDS + 5.0  # until a stuck worker, asked to stop, is ended
+LONGEST_UPKEEP = 600.0  # seconds that a task without a time limit may take
 EXIT_STATUS = os.EX_SOFTWARE
 
 
@@ -37,7 +40,7 @@ class Watchdog:
 
     Args:
         echo: sends the worker a message, over a connection of its own.
-        at_work: whether any job runs; a worker at work is not deaf, and is sent nothing.
+        at_work: whether anything runs; a worker at work is not deaf, and is sent nothing.
         overdue: the attempts that run here and are past their time.
         end: ends the process.
         every: seconds between looks.
@@ -101,6 +104,19 @@ class Watchdog:
                 self.look()
             except Exception as error:  # noqa: BLE001 - a boundary: a watchdog that ended would be missed by nobody
                 log.error("watchdog_failed", error=type(error).__name__)  # noqa: TRY400 - its text may quote data
+
+
+def is_at_work() -> bool:
+    """Whether anything but an echo runs here, and not for longer than it may.
+
+    What does was not seen ending: the main thread does not come round to it.
+    """
+    return any(request.name != ECHO and _runs(request) for request in list(state.requests.values()))
+
+
+def _runs(request: Request) -> bool:
+    longest = (request.task.time_limit or LONGEST_UPKEEP) + LOOK_EVERY
+    return request.time_start is not None and time.time() - request.time_start < longest
 
 
 def add_echo_task(celery: Celery) -> None:

@@ -65,11 +65,11 @@ def submit_bulk(work: Sequence[tuple[JobKind, BaseModel]], *, terms: Terms) -> U
         ValidationFailed: a check refused some of the requests, or a kind allows one job at a time.
         InputError, Unavailable: as `submit`.
     """
-    check_terms(terms, now=utc_now())
     asked = (f"{kind.name} {request.model_dump_json(exclude_unset=True)}" for kind, request in work)
     fingerprint = digest_of("bulk", *asked)
     if (earlier := find_earlier(terms, fingerprint)) is not None:
         return earlier
+    check_terms(terms, now=utc_now())
     _check(work)
     bulk_id = uuid4()
     rows = [

@@ -50,10 +50,12 @@ def submit(
             or the unfinished job of a unique kind was asked something else; nothing was stored.
         Unavailable: the database does not answer; nothing was stored.
     """
+    fingerprint = ""
+    if terms.key is not None:
+        fingerprint = digest_of(kind.name, identity or request.model_dump_json(exclude_unset=True))
+        if (earlier := find_earlier(terms, fingerprint)) is not None:
+            return get_job(earlier)
     check_terms(terms, now=utc_now())
-    fingerprint = digest_of(kind.name, identity or request.model_dump_json(exclude_unset=True))
-    if (earlier := find_earlier(terms, fingerprint)) is not None:
-        return get_job(earlier)
     check_request(kind, request)
     new = new_row(kind, request, terms, job_id=job_id or uuid4())
     with transaction() as session:

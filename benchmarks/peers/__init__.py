@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Protocol, cast
 
@@ -73,6 +74,11 @@ PEERS = (
         ready=r"The following commands are available",
     ),
 )
+
+
+def versions() -> str:
+    """Return the peers and what is installed of them."""
+    return ", ".join(f"{peer.title} {version(peer.package)}" for peer in PEERS)
 
 
 def require_peers() -> None:

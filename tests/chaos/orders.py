@@ -63,11 +63,11 @@ class Orders:
         share = chance.random()
         wait = chance.random() < 0.05
         terms = chance.choice(TERMS) if chance.random() < 0.15 else ""
-        if share < 0.03:
+        if share < 0.015:
             return self._batch(number, key)
         if share < 0.10:
             return _json(number, "blood.match", "/match" + terms, MATCH, key=key, wait=wait)
-        if share < 0.12:
+        if share < 0.11:
             cancel_after = chance.uniform(0.0, 1.0) if chance.random() < 0.2 else None
             seconds, chunks = SHORT
             return _chaos(number, "chaos.chunks", key, seconds=seconds, chunks=chunks, cancel_after=cancel_after)

@@ -75,9 +75,22 @@ def _count(run: Run, happened: Sequence[Happened], statuses: dict[int, int], bro
         "POSTs repeated": posts - len(run.submissions),
         "POSTs without an answer": statuses.get(0, 0),
         **{f"POSTs answered {status}": count for status, count in sorted(statuses.items()) if status >= 400},
+        **_durations(run),
         "fire times of the clock": sum(run.evidence.firings.values()),
         "faults": len(happened),
         "programs that ended by themselves and were brought back": brought_back,
+    }
+
+
+def _durations(run: Run) -> dict[str, int]:
+    """Return how long the short jobs took that succeeded, from their row to its end, in milliseconds."""
+    ended = [job for job in run.jobs(JobState.SUCCEEDED) if job.kind == "chaos.effect"]
+    taken = sorted((job.finished_at - job.created_at).total_seconds() * 1000 for job in ended if job.finished_at)
+    if not taken:
+        return {}
+    return {
+        "median ms from submission to end of a short job": round(median(taken)),
+        "99th percentile of these": round(taken[int(len(taken) * 0.99)]),
     }
 
 

@@ -43,7 +43,7 @@ class Options:
     jobs: int
     plan: list[Fault]
     clients: int = 8
-    rare_every: int = 500  # orders: among them one of each that is rare
+    rare_every: int = 1_000  # orders: among them one of each that is rare
 
 
 def carry_out(options: Options, folder: Path, say: Callable[[str], None]) -> Report:

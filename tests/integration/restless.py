@@ -1,4 +1,4 @@
-"""The workers' Celery application with jobs that tests can interrupt, and a watchdog that looks every second."""
+"""The workers' Celery application with jobs that tests can interrupt, and a watchdog that looks often."""
 
 import time
 from functools import partial
@@ -15,6 +15,7 @@ from workers.tasks import add_job_task
 from workers.watchdog import Watchdog
 
 CHUNK_SECONDS = 0.1
+LOOK_EVERY = 1.5
 
 
 class Work(BaseModel):
@@ -61,7 +62,7 @@ SHORT = JobKind(
 LONG = JobKind(name="test.long", path=None, summary="", request=Work, result=Done, run=work, timeout=120, queue="batch")
 HUNG = JobKind(name="test.hung", path=None, summary="", request=Work, result=Done, run=work, timeout=1, retries=1)
 
-lifecycle.Watchdog = partial(Watchdog, every=1.0)  # type: ignore[assignment,misc]
+lifecycle.Watchdog = partial(Watchdog, every=LOOK_EVERY)  # type: ignore[assignment,misc]
 app = create_celery()
 for kind in (SHORT, LONG, HUNG):
     add_job_task(app, kind)

@@ -15,13 +15,14 @@ PROGRAM = """
 [program:stand-in]
 command = %(ENV_STACK_TETHER)s SIGKILL %(ENV_STACK_PYTHON)s -uc %(ENV_STACK_SCRIPT)s
 autostart = false
-autorestart = false
-startsecs = 0
+autorestart = true
+startsecs = 1
 redirect_stderr = true
 stdout_logfile = %(ENV_STACK_LOGS)s/stand-in.log
 """
 STAYS = "import time; print('up'); time.sleep(60)"
 ENDS = "print('the reason'); raise SystemExit(3)"
+KILLED = "import os; os.kill(os.getpid(), 9)"
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a configuration of one program, which has the settings of ours and runs STACK_SCRIPT."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         configuration = Path(name, "supervisord.conf")
-        configuration.write_text(CONFIGURATION.read_text().partition("; Valkey")[0] + PROGRAM)
+        configuration.write_text(CONFIGURATION.read_text().partition("[program:")[0] + PROGRAM)
         monkeypatch.setattr(supervision, "CONFIGURATION", configuration)
         Path(name, "log").mkdir()
         yield Path(name)
@@ -67,6 +68,41 @@ def test_an_end_that_nobody_asked_for_is_an_error_with_the_last_lines(folder: Pa
         wait_for_text(folder / "log" / "supervisord.log", "exited: stand-in")
         with pytest.raises(StackError, match=r"stand-in ended \(exit status 3\)(.|\n)*the reason"):
             running.check()
+
+
+def watch_until(running: Supervision, text: str) -> str:
+    """Watch until something with this text was told."""
+    told: list[str] = []
+    deadline = time.monotonic() + 15
+    while text not in "\n".join(told):
+        assert time.monotonic() < deadline, told
+        running.watch(told.append)
+        time.sleep(0.05)
+    return told[-1]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"), [("raise SystemExit(70)", "exit status 70"), (KILLED, "terminated by SIGKILL")]
+)
+def test_a_program_that_ends_while_it_is_watched_is_started_again_and_it_is_told_in_one_line(
+    folder: Path, end: str, reason: str
+) -> None:
+    script = f"import time; print('up', flush=True); time.sleep(1.5); print('the reason', flush=True); {end}"
+    with supervise(folder, script) as running:
+        running.start("stand-in")
+        told = watch_until(running, "was started again")
+        assert told == f"stand-in ended ({reason}) and was started again; last line: the reason"
+        before = (folder / "log" / "stand-in.log").read_text().count("up")
+        watch_until(running, "was started again")
+        assert (folder / "log" / "stand-in.log").read_text().count("up") > before
+
+
+def test_a_program_that_ends_again_and_again_at_its_start_is_given_up_with_its_last_lines(folder: Path) -> None:
+    with supervise(folder, ENDS) as running:
+        running.start("stand-in")
+        with pytest.raises(StackError, match=r"stand-in ended \(.+\)(.|\n)*the reason"):
+            watch_until(running, "never told")
+        assert (folder / "log" / "stand-in.log").read_text().count("the reason") == 4
 
 
 def test_a_second_stack_on_the_same_folder_is_refused_and_the_first_goes_on(folder: Path) -> None:

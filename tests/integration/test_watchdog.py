@@ -19,12 +19,12 @@ from backend.jobs.views import get_job
 from backend.settings import Settings
 from tests.integration.conftest import Valkey
 from tests.integration.proxy import Proxy
-from tests.integration.restless import HUNG, LONG, SHORT, Work
+from tests.integration.restless import HUNG, LONG, LOOK_EVERY, SHORT, Work
 from tests.integration.stack import Stack, wait_until
 from workers.watchdog import EXIT_STATUS, LEAVE_SECONDS, PATIENCE
 
 RESTLESS = "tests.integration.restless"
-BOUND = PATIENCE + 4.0  # seconds; the watchdog of these tests looks every second
+BOUND = (PATIENCE + 1) * LOOK_EVERY + 4.0  # seconds
 
 
 @pytest.fixture
