@@ -188,9 +188,9 @@ def _batch(
 
 def _done(port: int, job_id: str) -> bool:
     job = _call(port, "GET", f"/jobs/{job_id}")
-    if job["state"] in ("failed", "dead", "cancelled"):
+    if job["state"] in ("failed", "dead", "cancelled", "expired"):
         raise RuntimeError(f"the batch is {job['state']}: {job['error']}")
-    return job["state"] == "succeeded"
+    return bool(job["state"] == "succeeded")
 
 
 def _progress(port: int, job_id: str) -> float:

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -89,10 +90,10 @@ class Month:
         """Let the month pass."""
         self.policy = policy
         for day in range(DAYS + LAST_DAYS):
-            self.at(self.start + day * DAY, lambda day=day: self._day(day))
+            self.at(self.start + day * DAY, partial(self._day, day))
         for row, created in enumerate(self.requests.created_at.tolist()):
             urgency = int(self.requests.urgency[row])
-            self.at(next_allowed(created, urgency=urgency), lambda row=row: self._look(row))
+            self.at(next_allowed(created, urgency=urgency), partial(self._look, row))
         while self._events:
             self.now, _, event = heapq.heappop(self._events)
             event()
@@ -162,7 +163,7 @@ class Month:
             zip(batch.deeds.answered_at.tolist(), batch.deeds.ended_at.tolist(), strict=True)
         ):
             if not np.isnan(answered_at):
-                self.at(answered_at, lambda place=place, ended_at=ended_at: self._answer(batch, place, ended_at))
+                self.at(answered_at, partial(self._answer, batch, place, ended_at))
 
     def _draw(self, row: int, donor: Rows, distance: Floats) -> Batch:
         everyone, away = self.near[int(self.hospital[row])]

@@ -85,7 +85,7 @@ def _run(installation: Installation, *, kill: bool) -> Run:
     job_id = _call(installation.port, "POST", "/rescore_reliability", {})["id"]
     resident = slowest = 0.0
     while (job := _call(installation.port, "GET", f"/jobs/{job_id}"))["state"] != "succeeded":
-        if job["state"] in ("failed", "dead", "cancelled") or time.monotonic() > started + PATIENCE:
+        if job["state"] in ("failed", "dead", "cancelled", "expired") or time.monotonic() > started + PATIENCE:
             raise RuntimeError(f"rescoring is {job['state']}: {job['error']}")
         if kill and job["progress"] >= KILL_AT:
             kill = False

@@ -107,16 +107,16 @@ class Watchdog:
 
 
 def is_at_work() -> bool:
-    """Whether anything but an echo runs here, and not for longer than it may.
+    """Whether anything but an echo runs here, for no longer than it may, or is about to.
 
-    What does was not seen ending: the main thread does not come round to it.
+    What runs for longer was not seen ending: the main thread does not come round to it.
     """
-    return any(request.name != ECHO and _runs(request) for request in list(state.requests.values()))
+    return any(request.name != ECHO and not _is_over(request) for request in list(state.requests.values()))
 
 
-def _runs(request: Request) -> bool:
+def _is_over(request: Request) -> bool:
     longest = (request.task.time_limit or LONGEST_UPKEEP) + LOOK_EVERY
-    return request.time_start is not None and time.time() - request.time_start < longest
+    return request.time_start is not None and time.time() - request.time_start > longest
 
 
 def add_echo_task(celery: Celery) -> None:

@@ -56,8 +56,10 @@ def submit() -> Response:
     work = _read(body_as(BulkRequest))
     terms = admitted(Counter(kind.queue for kind, _ in work), low=True)
     bulk = get_bulk(submit_bulk(work, terms=terms))
-    headers = {"Location": url_for("api.bulk.get", bulk_id=bulk.id), "Retry-After": RETRY_AFTER}
-    return answer(bulk, status=HTTPStatus.ACCEPTED, headers=headers)
+    headers = {"Location": url_for("api.bulk.get", bulk_id=bulk.id)}
+    if bulk.finished_at is not None:  # the key stands for one that has ended
+        return answer(bulk, headers=headers)
+    return answer(bulk, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})
 
 
 @blueprint.get("/jobs/bulk/<uuid:bulk_id>")

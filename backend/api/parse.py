@@ -13,6 +13,7 @@ from backend.errors import FieldError, ValidationFailed, wrong_fields
 Model = TypeVar("Model", bound=BaseModel)
 
 _OBJECT = TypeAdapter(dict[str, Any])
+MOST_SHOWN = 100  # wrong fields of a body
 LONGEST_WAIT = 30.0  # seconds; a waiting client holds a thread of the API
 
 
@@ -40,7 +41,7 @@ def body_as(model: type[Model], **from_path: object) -> Model:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise BadRequest(f"the body is not valid JSON: {first['ctx']['error']}") from None
-        raise ValidationFailed(wrong_fields(error)) from None
+        raise ValidationFailed(wrong_fields(error)[:MOST_SHOWN]) from None
 
 
 def query_as(model: type[Model], besides: type[BaseModel] | None = None, /, **from_path: object) -> Model:

@@ -6,9 +6,12 @@ from flask import request
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.parse import query_as
+from backend.errors import Overloaded, TooMany
+from backend.jobs.keys import check_key
 from backend.jobs.limits import current_limits
 from backend.jobs.moments import Deadline
 from backend.jobs.states import Priority, Urgency
+from backend.jobs.submit import was_submitted
 from backend.jobs.terms import Terms
 from backend.webhooks.addresses import check_url
 
@@ -43,16 +46,15 @@ def admitted(jobs: Mapping[str, int], *, besides: type[BaseModel] | None = None,
         low: whether it waits behind others unless it says otherwise.
 
     Raises:
-        ValidationFailed: parameters are wrong.
+        ValidationFailed: parameters or the key are wrong, or so many jobs are never let in at once.
         TooMany, Overloaded: it must wait.
     """
     query = query_as(TermsQuery, besides)
     if query.callback is not None:
         check_url(query.callback, field="callback")
-    client = request.remote_addr or "unknown"
-    current_limits().admit(client, jobs)
     urgency = Urgency.LOW if low and "priority" not in query.model_fields_set else query.priority
-    return Terms(
+    client = request.remote_addr or "unknown"
+    terms = Terms(
         client=client,
         key=request.headers.get(KEY_HEADER),
         priority=Priority[urgency.name],
@@ -60,3 +62,11 @@ def admitted(jobs: Mapping[str, int], *, besides: type[BaseModel] | None = None,
         finish_by=query.finish_by,
         callback=query.callback,
     )
+    if terms.key is not None:
+        check_key(terms.key)  # before an upload comes in
+    try:
+        current_limits().admit(client, jobs)
+    except (TooMany, Overloaded):
+        if not was_submitted(terms):  # what is stored already needs no room
+            raise
+    return terms

@@ -84,7 +84,7 @@ def _submit(
     job_id: UUID,
     identity: str,
 ) -> JobView:
-    job = submit(kind, request, terms=terms, job_id=job_id, identity=f"{identity} {request.upload.sha256}")
+    job = submit(kind, request, terms=terms, job_id=job_id, identity=f"{identity} {request.upload.model_dump_json()}")
     if job.id != job_id:  # the upload was sent before
         storage.remove(job_id)
     return job

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, bindparam, func, insert, or_, select, update
+from sqlalchemy import Integer, Uuid, bindparam, func, insert, or_, select, union_all, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from backend.extensions import UtcDateTime, transaction
@@ -85,15 +85,17 @@ def _claim(*, several: bool) -> ReturningUpdate[Any]:
     )
     wanted = JOB.c.id == rung
     if several:
+        # The rung job first, and only it is waited for: two who hold what the other has rung would wait for ever.
+        first = select(JOB.c.id).where(JOB.c.id == rung, *ready).with_for_update().cte("first")
         others = (
             select(JOB.c.id)
-            .where(JOB.c.id != rung, *ready)
+            .where(JOB.c.id.not_in(select(first.c.id)), *ready)
             .order_by(JOB.c.priority, JOB.c.available_at)
             .limit(bindparam("others", type_=Integer))
             .with_for_update(skip_locked=True)
             .cte("others")
         )
-        wanted = or_(wanted, JOB.c.id.in_(select(others.c.id)))
+        wanted = JOB.c.id.in_(union_all(select(first.c.id), select(others.c.id)))
     return (
         update(JOB)
         .where(wanted, *ready)

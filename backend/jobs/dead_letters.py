@@ -18,7 +18,7 @@ from backend.jobs.states import JobState, Priority, Resolution
 from backend.jobs.submit import check_request, ring, store_job
 from backend.jobs.tables import JOB, Job
 from backend.jobs.terms import Terms
-from backend.jobs.views import JobView, view
+from backend.jobs.views import JobView, page_of, view
 
 log = structlog.get_logger()
 
@@ -76,16 +76,15 @@ def list_dead(
     *, kind: str | None = None, error_code: str | None = None, before: datetime | None = None, limit: int
 ) -> DeadLetterPage:
     """Return the dead letters that are left, by the moment of their end, and how many there are of each sort."""
-    filters = _filters(kind, error_code, before)
-    letters = select(JOB).where(*filters).order_by(JOB.c.finished_at.desc(), JOB.c.id).limit(limit + 1)
+    letters = select(JOB).where(*_filters(kind, error_code, before))
     total = func.count()
     counted = select(JOB.c.kind, JOB.c.error_code, total).where(*_OPEN).group_by(JOB.c.kind, JOB.c.error_code)
     with transaction(read_only=True) as session:
-        rows = session.execute(letters).all()
+        rows, next_before = page_of(session, letters, by=JOB.c.finished_at, limit=limit)
         counts = session.execute(counted.order_by(total.desc())).all()
     return DeadLetterPage(
-        jobs=[view(row, with_result=False) for row in rows[:limit]],
-        next_before=rows[limit - 1].finished_at if len(rows) > limit else None,
+        jobs=[view(row, with_result=False) for row in rows],
+        next_before=next_before,
         counts=[DeadCount(kind=kind, error_code=code, count=count) for kind, code, count in counts],
     )
 

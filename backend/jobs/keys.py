@@ -2,13 +2,14 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, Select, case, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from backend.errors import FieldError, KeyReused, Unavailable, ValidationFailed
-from backend.extensions import insert_new
+from backend.errors import FieldError, KeyReused, ValidationFailed
 from backend.jobs.tables import KEY
 
 KEPT_FOR = timedelta(hours=24)
@@ -37,33 +38,31 @@ def find_key(session: Session, digest: str, *, fingerprint: str, now: datetime) 
     Raises:
         KeyReused: it was other work.
     """
-    lives = (KEY.c.digest == digest, KEY.c.created_at > now - KEPT_FOR)
-    row = session.execute(select(KEY.c.fingerprint, KEY.c.subject_id).where(*lives)).one_or_none()
-    if row is None:
-        return None
-    if row.fingerprint != fingerprint:
-        raise KeyReused("this Idempotency-Key was used for another request; give each request a key of its own")
-    subject_id: UUID = row.subject_id
-    return subject_id
+    row = session.execute(_living(digest, now)).one_or_none()
+    return None if row is None else _subject(row, fingerprint)
+
+
+def is_entered(session: Session, digest: str, *, now: datetime) -> bool:
+    """Return whether a key stands for something."""
+    return session.execute(_living(digest, now)).one_or_none() is not None
 
 
 def enter_key(session: Session, digest: str, subject_id: UUID, *, fingerprint: str, now: datetime) -> UUID:
     """Enter what is submitted under a key; returns what it stands for, which may have been entered just before.
 
-    Of several that enter one key at once, the unique index lets one in; the others wait until it has committed.
+    Of several that enter one key at once, the unique index lets one in; the others wait until it has committed. A key
+    that has served its time is entered anew by the same statement, so that nobody can delete it in between.
 
     Raises:
         KeyReused: it stands for other work.
     """
     row = {"digest": digest, "fingerprint": fingerprint, "subject_id": subject_id, "created_at": now}
-    if session.scalar(insert_new(KEY).values(row).returning(KEY.c.digest)) is not None:
-        return subject_id
-    if (earlier := find_key(session, digest, fingerprint=fingerprint, now=now)) is not None:
-        return earlier
-    too_old = (KEY.c.digest == digest, KEY.c.created_at <= now - KEPT_FOR)
-    if session.scalar(update(KEY).where(*too_old).values(row).returning(KEY.c.digest)) is None:
-        raise Unavailable("this Idempotency-Key is being used at this moment")
-    return subject_id
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement = insert(KEY).values(row)
+    served = KEY.c.created_at <= now - KEPT_FOR
+    columns = {name: case((served, statement.excluded[name]), else_=KEY.c[name]) for name in row}
+    entered = statement.on_conflict_do_update(index_elements=[KEY.c.digest], set_=columns)
+    return _subject(session.execute(entered.returning(KEY.c.fingerprint, KEY.c.subject_id)).one(), fingerprint)
 
 
 def point_key(session: Session, digest: str, subject_id: UUID) -> None:
@@ -74,3 +73,15 @@ def point_key(session: Session, digest: str, subject_id: UUID) -> None:
 def forget_keys(session: Session, *, now: datetime) -> None:
     """Delete the keys that have served."""
     session.execute(delete(KEY).where(KEY.c.created_at <= now - KEPT_FOR))
+
+
+def _living(digest: str, now: datetime) -> Select[Any]:
+    lives = (KEY.c.digest == digest, KEY.c.created_at > now - KEPT_FOR)
+    return select(KEY.c.fingerprint, KEY.c.subject_id).where(*lives)
+
+
+def _subject(row: Row[Any], fingerprint: str) -> UUID:
+    if row.fingerprint != fingerprint:
+        raise KeyReused("this Idempotency-Key was used for another request; give each request a key of its own")
+    subject_id: UUID = row.subject_id
+    return subject_id

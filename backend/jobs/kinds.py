@@ -75,13 +75,12 @@ def current_kinds() -> Mapping[str, JobKind]:
 
 
 def kind_named(name: str) -> JobKind:
-    """Return a kind of the current application.
+    """Return a kind of the current application that clients may submit.
 
     Raises:
         NotServed: there is none of this name.
     """
-    kinds = current_kinds()
-    if name not in kinds:
-        offered = ", ".join(sorted(kind.name for kind in kinds.values() if kind.path is not None))
-        raise NotServed(f"there is no job kind {name!r} in this installation; there are: {offered}")
-    return kinds[name]
+    offered = {kind.name: kind for kind in current_kinds().values() if kind.path is not None}
+    if name not in offered:
+        raise NotServed(f"there is no such job kind in this installation; there are: {', '.join(sorted(offered))}")
+    return offered[name]

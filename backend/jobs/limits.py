@@ -14,7 +14,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import func, select
 
-from backend.errors import Overloaded, TooMany
+from backend.errors import FieldError, Overloaded, TooMany, ValidationFailed
 from backend.extensions import current, transaction
 from backend.jobs.broker import make_redis
 from backend.jobs.states import UNFINISHED, JobState
@@ -46,7 +46,10 @@ class Limits:
         self._most_queued = settings.max_queued
         self._most_of_client = settings.client_jobs
         self._rate = Rate(settings) if settings.client_rate else None
+        rate = self._rate.most if self._rate is not None else settings.client_jobs
+        self._most_at_once = min(settings.max_queued, settings.client_jobs, rate)
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._count_at = 0.0
         self._queued: Counter[str] = Counter()
         self._unfinished: Counter[str] = Counter()
@@ -55,12 +58,16 @@ class Limits:
         """Let in `jobs` (how many for each queue) of a client.
 
         Raises:
+            ValidationFailed: so many would never be let in.
             TooMany: the client has too many unfinished, or submits too fast.
             Overloaded: too many wait in a queue.
         """
         asked = sum(jobs.values())
+        if asked > self._most_at_once:
+            reason = f"{asked:,} at once are more than one client may have here; send at most {self._most_at_once:,}"
+            raise ValidationFailed((FieldError("jobs", reason),))
+        self._keep_counting()
         with self._lock:
-            self._count()
             for queue, more in jobs.items():
                 if self._queued[queue] + more > self._most_queued:
                     raise Overloaded(
@@ -79,20 +86,32 @@ class Limits:
             self._queued.update(jobs)
             self._unfinished[client] += asked
 
-    def _count(self) -> None:
+    def _keep_counting(self) -> None:
+        """Count again when it is time; while one thread asks the database, the others go by what was counted before."""
         started = time.monotonic()
-        if started < self._count_at:
+        if started < self._count_at or not self._counting.acquire(blocking=False):
             return
-        self._queued.clear()
-        self._unfinished.clear()
-        with transaction(read_only=True) as session:
-            for queue, client, state, count in session.execute(_COUNTS):
-                if state == JobState.QUEUED:
-                    self._queued[queue] += count
-                if client is not None:
-                    self._unfinished[client] += count
-        ended = time.monotonic()
-        self._count_at = ended + max(COUNT_EVERY, (ended - started) / COUNTING_SHARE)
+        try:
+            queued, unfinished = _count()
+            with self._lock:
+                self._queued, self._unfinished = queued, unfinished
+            ended = time.monotonic()
+            self._count_at = ended + max(COUNT_EVERY, (ended - started) / COUNTING_SHARE)
+        finally:
+            self._counting.release()
+
+
+def _count() -> tuple[Counter[str], Counter[str]]:
+    """Return how many jobs are queued in each queue, and how many each client has unfinished."""
+    queued: Counter[str] = Counter()
+    unfinished: Counter[str] = Counter()
+    with transaction(read_only=True) as session:
+        for queue, client, state, count in session.execute(_COUNTS):
+            if state == JobState.QUEUED:
+                queued[queue] += count
+            if client is not None:
+                unfinished[client] += count
+    return queued, unfinished
 
 
 class Rate:
@@ -105,6 +124,11 @@ class Rate:
         self._alone = FixedWindowRateLimiter(MemoryStorage())
         self._shared: FixedWindowRateLimiter
         self._alone_until = 0.0
+
+    @property
+    def most(self) -> int:
+        """How many jobs a client may submit in one window."""
+        return self._item.amount
 
     def admit(self, client: str, jobs: int) -> None:
         """Let in so many jobs of a client.
@@ -127,7 +151,8 @@ class Rate:
     def _ask(self, limiter: FixedWindowRateLimiter, client: str, jobs: int) -> None:
         if not limiter.hit(self._item, client, cost=jobs):
             left = limiter.get_window_stats(self._item, client).reset_time - time.time()
-            raise TooMany(f"you may submit {self._item}; nothing was stored", retry_after=max(left, 1.0))
+            message = f"you may submit {self._item} jobs; nothing was stored, submit again when Retry-After has passed"
+            raise TooMany(message, retry_after=max(left, 1.0))
 
 
 def current_limits() -> Limits:

@@ -36,7 +36,7 @@ class Reconciled:
 def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
     """Return jobs whose lease ran out to the queue, ring for those that no message stands for, and look after parts.
 
-    Jobs that wait and whose time has passed end here.
+    Jobs that wait and whose time has passed end here, and idempotency keys that have served are forgotten.
     A job is rung again when nobody claimed it for `patience` and the broker holds fewer messages than jobs wait, so
     that a long backlog is not doubled. Any number of these may run at once.
     """
@@ -55,6 +55,8 @@ def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
         log.warning("reconcile_cannot_ring", error=type(error).__name__)
     _mark_rung(rung)
     _advance_waiting()
+    with transaction() as session:
+        forget_keys(session, now=utc_now())
     if lost or rung or expired:
         log.info("reconciled", leases_lost=lost, rung=len(rung), expired=expired)
     return Reconciled(leases_lost=lost, rung=len(rung), expired=expired)
@@ -109,7 +111,6 @@ def _expire(now: datetime) -> int:
             .returning(Job.id)
             .execution_options(synchronize_session=False)
         ).all()
-        forget_keys(session, now=now)
     current_news().tell(*(job_id for (job_id,) in ended))
     return len(ended)
 

@@ -26,7 +26,7 @@ from backend.settings import Settings
 log = structlog.get_logger()
 
 COALESCED = 1_000  # rings looked at together
-BACKLOG = 10_000  # rings kept while the broker is slow; what does not fit is rung by the reconciler
+BACKLOG = 50_000  # rings kept while the broker is slow; what does not fit is rung by the reconciler
 
 
 class Ring(NamedTuple):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend.errors import Conflict, NotFound, Unavailable
 from backend.extensions import insert_new, transaction
 from backend.jobs.clock import utc_now
-from backend.jobs.keys import check_key, digest_of, enter_key, find_key, point_key
+from backend.jobs.keys import check_key, digest_of, enter_key, find_key, is_entered, point_key
 from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.parts import advance
 from backend.jobs.ring import current_doorbell
@@ -78,6 +78,14 @@ def find_earlier(terms: Terms, fingerprint: str) -> UUID | None:
     with transaction(read_only=True) as session:
         digest = digest_of(terms.client or "", terms.key)
         return find_key(session, digest, fingerprint=fingerprint, now=utc_now())
+
+
+def was_submitted(terms: Terms) -> bool:
+    """Return whether the client's key stands for something, whatever it is."""
+    if terms.key is None:
+        return False
+    with transaction(read_only=True) as session:
+        return is_entered(session, digest_of(terms.client or "", terms.key), now=utc_now())
 
 
 def check_request(kind: JobKind, request: BaseModel) -> None:

@@ -27,7 +27,7 @@ def run_together(kind: JobKind, attempts: Sequence[Attempt]) -> list[Attempt]:
     """Run several attempts with one call of `run_many`; returns those that are left to be run one by one.
 
     These are the ones whose request does not fit, that must end, or that the call did not answer; all of them when it
-    raised. Run by itself, each ends with the error that is its own.
+    raised, or what they came to could not be stored. Run by itself, each ends with the error that is its own.
     """
     ready, requests = _validated(kind, attempts)
     if not ready:
@@ -42,7 +42,11 @@ def run_together(kind: JobKind, attempts: Sequence[Attempt]) -> list[Attempt]:
         for (claimed, context), result in zip(ready, results, strict=True)
         if result is not None and _may_end(context)
     ]
-    owned = _succeed(done) if done else set()
+    try:
+        owned = _succeed(done) if done else set()
+    except Exception as error:  # noqa: BLE001 - a boundary: stored by itself, the one at fault ends with its error
+        log.warning("run_many_not_stored", kind=kind.name, jobs=len(done), error=type(error).__name__)
+        done, owned = [], set()
     answered = {claimed.job_id for claimed, _, _ in done}
     if lost := answered - owned:
         log.warning("lease_lost", kind=kind.name, jobs=len(lost))

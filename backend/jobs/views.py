@@ -1,11 +1,13 @@
 """A job as clients see it, and the reads that produce it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
+from sqlalchemy.orm import Session
 
 from backend.errors import NotFound
 from backend.extensions import transaction
@@ -177,17 +179,33 @@ def list_jobs(
     parent_id: UUID | None = None,
 ) -> JobPage:
     """Return jobs, newest first, without their results: the parts of one job, or those that are part of none."""
-    query = select(Job).where(Job.parent_id == parent_id).order_by(Job.created_at.desc()).limit(limit + 1)
+    query = select(JOB).where(JOB.c.parent_id == parent_id)
     if state is not None:
-        query = query.where(Job.state == state)
+        query = query.where(JOB.c.state == state)
     if kind is not None:
-        query = query.where(Job.kind == kind)
+        query = query.where(JOB.c.kind == kind)
     if before is not None:
-        query = query.where(Job.created_at < before)
+        query = query.where(JOB.c.created_at < before)
     with transaction(read_only=True) as session:
-        jobs = list(session.scalars(query))
-    page = [view(job, with_result=False) for job in jobs[:limit]]
-    return JobPage(jobs=page, next_before=page[-1].created_at if len(jobs) > limit else None)
+        rows, next_before = page_of(session, query, by=JOB.c.created_at, limit=limit)
+    return JobPage(jobs=[view(row, with_result=False) for row in rows], next_before=next_before)
+
+
+def page_of(
+    session: Session, query: Select[Any], *, by: ColumnElement[datetime], limit: int
+) -> tuple[Sequence[Row[Any]], datetime | None]:
+    """Return the latest rows, and before which moment the next page is.
+
+    What has the same moment, as the parts of a job or all that a lost worker held, is on one page: it may be longer
+    than `limit`, so that nothing falls between two pages.
+    """
+    query = query.order_by(by.desc(), JOB.c.id)
+    rows = session.execute(query.limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return rows, None
+    last, beyond = (getattr(row, str(by.key)) for row in rows[-2:])
+    page = rows[:limit] if beyond < last else session.execute(query.where(by >= last)).all()
+    return page, last
 
 
 def count_unfinished() -> dict[JobState, int]:

@@ -18,7 +18,7 @@ from backend.webhooks.dispatch import store_delivery
 from backend.webhooks.endpoints import find_endpoint
 from backend.webhooks.message import TEST_TYPE
 from backend.webhooks.schemas import AttemptView, DeliveryPage, DeliveryState, DeliveryView
-from backend.webhooks.tables import WebhookDelivery, WebhookEndpoint
+from backend.webhooks.tables import WebhookDelivery
 
 _WITH_JOB = select(WebhookDelivery, JOB.c.state, JOB.c.available_at).join(
     JOB, JOB.c.id == WebhookDelivery.delivery_job_id
@@ -49,7 +49,7 @@ def redeliver(endpoint_id: UUID, delivery_id: UUID) -> DeliveryView:
         Conflict: the address is disabled.
     """
     with transaction() as session:
-        _enabled(session, endpoint_id)
+        _check_enabled(session, endpoint_id)
         delivery = session.get(WebhookDelivery, delivery_id, with_for_update=True)
         if delivery is None or delivery.endpoint_id != endpoint_id:
             raise NotFound("delivery", delivery_id)
@@ -68,17 +68,15 @@ def send_test(endpoint_id: UUID) -> DeliveryView:
         Conflict: the address is disabled.
     """
     with transaction() as session:
-        _enabled(session, endpoint_id)
+        _check_enabled(session, endpoint_id)
         delivery_id, job = store_delivery(session, endpoint_id=endpoint_id, job_id=None, type_=TEST_TYPE)
     ring(job)
     return _get(delivery_id)
 
 
-def _enabled(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
-    endpoint = find_endpoint(session, endpoint_id)
-    if not endpoint.enabled:
+def _check_enabled(session: Session, endpoint_id: UUID) -> None:
+    if not find_endpoint(session, endpoint_id, for_update=True).enabled:
         raise Conflict(f"webhook {endpoint_id} is disabled; enable it first")
-    return endpoint
 
 
 def _withdraw(session: Session, job_id: UUID) -> None:

@@ -17,13 +17,18 @@ from backend.webhooks.tables import DELIVERY, WebhookEndpoint
 MOST_AT_ONCE = 200
 """Ends of jobs in one transaction, so that it stays short."""
 
-_AWAITED = (JOB.c.notify == true(), JOB.c.finished_at.is_not(None))
+_AWAITED = (JOB.c.notify.is_(true()), JOB.c.finished_at.is_not(None))  # as the index says it
 _ANY = select(JOB.c.id).where(*_AWAITED).limit(1)
 _ENDED = (
     select(JOB.c.id, JOB.c.kind, JOB.c.state, JOB.c.callback)
     .where(*_AWAITED)
     .order_by(JOB.c.finished_at)
     .with_for_update(skip_locked=True)
+)
+_ENABLED = (
+    select(WebhookEndpoint)
+    .where(WebhookEndpoint.enabled.is_(true()))
+    .with_for_update(read=True, key_share=True)  # none is deleted before its deliveries are stored
 )
 
 
@@ -41,7 +46,7 @@ def dispatch(*, limit: int = MOST_AT_ONCE) -> int:
     with transaction() as session:
         ended = session.execute(_ENDED.limit(limit)).mappings().all()
         jobs = _announce(session, ended)
-        announced = update(JOB).where(JOB.c.id.in_([job["id"] for job in ended]), JOB.c.notify == true())
+        announced = update(JOB).where(JOB.c.id.in_([job["id"] for job in ended]), JOB.c.notify.is_(true()))
         session.execute(announced.values(notify=False))
     for job in jobs:
         ring(job)
@@ -66,7 +71,7 @@ def store_delivery(session: Session, *, endpoint_id: UUID | None, job_id: UUID |
 
 
 def _announce(session: Session, ended: Sequence[RowMapping]) -> list[Job]:
-    endpoints = session.scalars(select(WebhookEndpoint).where(WebhookEndpoint.enabled == true())).all()
+    endpoints = session.scalars(_ENABLED).all()
     stored = []
     for job in ended:
         receivers: list[UUID | None] = [endpoint.id for endpoint in endpoints if _asks_for(endpoint, job)]

@@ -81,8 +81,10 @@ class Injector:
                 self._restart_database(signal.SIGQUIT, fault.lasts)
             case FaultKind.DATABASE_RESTARTED:
                 self._restart_database(signal.SIGINT, fault.lasts)
-            case FaultKind.DATABASE_DROPPED:
-                field.database.drop()
+            case FaultKind.COMMITS_UNANSWERED:
+                field.database.lose_commits(lose=True)
+                time.sleep(fault.lasts)
+                field.database.lose_commits(lose=False)
             case FaultKind.DISK_FULL:
                 with filled(field.disk):
                     time.sleep(fault.lasts)

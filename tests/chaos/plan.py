@@ -24,7 +24,7 @@ class FaultKind(StrEnum):
     BROKER_STRANDED = "broker connections half-open"
     DATABASE_CRASHED = "database crashed (SIGQUIT), restarted"
     DATABASE_RESTARTED = "database shut down (SIGINT), restarted"
-    DATABASE_DROPPED = "database connections dropped, answers lost"
+    COMMITS_UNANSWERED = "database connections cut at COMMIT, its answer lost"
     DISK_FULL = "disk full (models and files of jobs)"
 
 
@@ -43,7 +43,7 @@ LASTS = {
     FaultKind.BROKER_STRANDED: (0.0, 0.0),
     FaultKind.DATABASE_CRASHED: (0.2, 3.0),
     FaultKind.DATABASE_RESTARTED: (0.2, 3.0),
-    FaultKind.DATABASE_DROPPED: (0.0, 0.0),
+    FaultKind.COMMITS_UNANSWERED: (0.3, 1.5),
     FaultKind.DISK_FULL: (2.0, 5.0),
 }
 

@@ -1,4 +1,4 @@
-"""A proxy whose connections can also go silent, as those through a firewall that forgot them."""
+"""A proxy whose connections can also go silent, or break at the worst moment."""
 
 import contextlib
 import socket
@@ -7,18 +7,21 @@ from tests.integration.proxy import Proxy
 
 
 class FaultyProxy(Proxy):
-    """Cuts connections, as its base does, or strands them: both ends stay open and hear nothing more."""
+    """Cuts connections, as its base does, or strands them, or loses the answers to commits."""
 
-    _stranded: frozenset[socket.socket] = frozenset()
+    def __init__(self, target: tuple[str, int] | str) -> None:
+        self._stranded: frozenset[socket.socket] = frozenset()
+        self._losing = False
+        self._committing: set[socket.socket] = set()  # sockets whose next answer is lost
+        super().__init__(target)
 
     def strand(self) -> None:
-        """Forward nothing more on the connections there are; new ones work."""
+        """Forward nothing more on the connections there are, whose ends stay open; new ones work."""
         self._stranded |= frozenset(self._open)
 
-    def drop(self) -> None:
-        """Close every connection at once, answers on their way included; new ones work."""
-        self.cut()
-        self.mend()
+    def lose_commits(self, *, lose: bool) -> None:
+        """Begin or end to cut each connection when a COMMIT has gone through: nobody hears whether it did."""
+        self._losing = lose
 
     def _connect(self) -> socket.socket:
         behind = super()._connect()
@@ -28,8 +31,13 @@ class FaultyProxy(Proxy):
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
-                if source not in self._stranded:
-                    sink.sendall(data)
+                if source in self._stranded:
+                    continue
+                if source in self._committing:
+                    break
+                if self._losing and b"COMMIT" in data:
+                    self._committing.add(sink)
+                sink.sendall(data)
         if source in self._stranded:
             return
         for end in (source, sink):
@@ -37,3 +45,4 @@ class FaultyProxy(Proxy):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
             self._open.discard(end)
+            self._committing.discard(end)

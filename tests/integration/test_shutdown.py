@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -30,7 +30,6 @@ WORKERS = {"first": "threads", "second": "prefork"}
 SHORTS = 300
 CHUNKS = int(3 * FINISH_SECONDS / CHUNK_SECONDS)  # too many to finish while its worker leaves
 BOUND = FINISH_SECONDS + 5.0  # seconds from SIGTERM to the end, the next heartbeat and the next check included
-IDLE_BOUND = 4.0
 
 
 @pytest.fixture
@@ -93,24 +92,20 @@ def wait_until_all_ended(stack: Stack) -> None:
     wait_until(lambda: not left(), seconds=60, what=lambda: str(left()))
 
 
-def test_a_rolling_restart_under_load_loses_and_doubles_nothing_and_the_long_job_goes_on(
-    stack: Stack, record_property: Callable[[str, object], None]
-):
+def test_a_rolling_restart_under_load_loses_and_doubles_nothing_and_the_long_job_goes_on(stack: Stack):
     long = submit(LONG, Work(chunks=CHUNKS)).id
     wait_until(lambda: chunks_of(long) > 2, seconds=20)
     first = runs_in(long)
     assert first is not None
     shorts = [submit(SHORT, Work()).id for _ in range(SHORTS)]
-    took = stop(stack, first)
-    assert took > FINISH_SECONDS - 0.5, "what runs may finish"
+    assert stop(stack, first) > FINISH_SECONDS - 0.5, "what runs may finish"
     (second,) = WORKERS.keys() - {first}
     wait_until(lambda: runs_in(long) == second, seconds=3, what=stack.tail(second))
     start(stack, first)
     more = [submit(SHORT, Work()).id for _ in range(SHORTS)]
-    took_second = stop(stack, second)
+    stop(stack, second)
     wait_until_all_ended(stack)
     start(stack, second)
-    record_property("seconds_from_sigterm_to_the_end", (took, took_second))
 
     with transaction(read_only=True) as session:
         jobs = {job.id: job for job in session.scalars(select(Job))}
@@ -129,5 +124,5 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing_and_the_long_job
 
 def test_an_idle_worker_leaves_at_once_and_is_no_longer_shown(stack: Stack):
     for name in WORKERS:
-        assert stop(stack, name) < IDLE_BOUND
+        assert stop(stack, name) < FINISH_SECONDS, "there is nothing to wait for"
     assert present_workers() == []

@@ -1,19 +1,24 @@
 """`run.py` itself: the whole stack comes up, does the sample job, and goes away whatever ends it."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
+from backend.errors import Unavailable
 from backend.ops.ports import find_free
+from backend.ops.sample import match_sample
 from backend.settings import PROJECT
 
 READY_SECONDS = 180
@@ -44,6 +49,16 @@ class RunPy:
         deadline = time.monotonic() + READY_SECONDS
         while part not in self.text():
             assert self.process.poll() is None, self.text()
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.1)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that cannot be asked while a process is being started again."""
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            with contextlib.suppress(OSError, HTTPException, Unavailable):
+                if condition():
+                    return
             assert time.monotonic() < deadline, self.text()
             time.sleep(0.1)
 
@@ -132,16 +147,33 @@ def test_killed_it_takes_every_process_with_it_comes_up_again_and_makes_the_firs
     run_py.assert_nothing_is_left()
 
 
-@pytest.mark.parametrize(
-    ("part", "name"),
-    [("valkey-server", "valkey"), ("-Q batch", "worker-batch"), ("supervisor.supervisord", "supervisord")],
-)
-def test_when_a_process_crashes_all_stop_with_its_last_lines(run_py: RunPy, part: str, name: str) -> None:
+def test_a_process_that_crashes_is_started_again_in_one_line_and_the_stack_serves_on(run_py: RunPy) -> None:
     run_py.wait_until_ready()
-    os.kill(run_py.pid_of(part), signal.SIGKILL)
+    api = f"http://127.0.0.1:{run_py.port}"
+    for part, name in (("valkey-server", "valkey"), ("-Q interactive", "worker-interactive"), ("gunicorn", "api")):
+        os.kill(run_py.pid_of(part), signal.SIGKILL)
+        run_py.wait_for(f"\n{name} ended (terminated by SIGKILL) and was started again; last line: ")
+        run_py.wait_until(lambda: bool(match_sample(api)["matches"]))
+    run_py.process.terminate()
+    assert run_py.process.wait(GONE_SECONDS) == 0
+    run_py.assert_nothing_is_left()
+
+
+def test_when_the_supervisor_crashes_all_stop_with_its_last_lines(run_py: RunPy) -> None:
+    run_py.wait_until_ready()
+    os.kill(run_py.pid_of("supervisor.supervisord"), signal.SIGKILL)
     assert run_py.process.wait(GONE_SECONDS) == 1
-    assert f"run.py: {name} ended" in run_py.text()
-    assert f"last lines of {run_py.data_dir}/log/{name}.log" in run_py.text()
+    assert "run.py: supervisord ended" in run_py.text()
+    assert f"last lines of {run_py.data_dir}/log/supervisord.log" in run_py.text()
+    run_py.assert_nothing_is_left()
+
+
+def test_a_program_that_cannot_start_ends_the_stack_at_once_with_its_last_lines(run_py: RunPy) -> None:
+    run_py.wait_for("migrating")
+    with socket.create_server(("127.0.0.1", run_py.port)):  # taken after run.py looked
+        assert run_py.process.wait(READY_SECONDS) == 1
+    assert "run.py: api ended (exit status 1)" in run_py.text()
+    assert "Address already in use" in run_py.text()
     run_py.assert_nothing_is_left()
 
 

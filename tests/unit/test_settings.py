@@ -1,3 +1,5 @@
+from ipaddress import IPv4Network, IPv6Network
+
 import pytest
 from pydantic import ValidationError
 
@@ -56,3 +58,15 @@ def test_a_wrong_variable_is_named_without_its_value(monkeypatch):
         assert "a-secret" not in str(refused.value)
     finally:
         load_settings.cache_clear()
+
+
+@pytest.mark.parametrize("written", ["10.20.0.0/16,fd00:20::/64", " 10.20.0.0/16 , fd00:20::/64, "])
+def test_networks_of_webhooks_are_written_with_commas(monkeypatch, written):
+    monkeypatch.setenv("SANGUINE_WEBHOOK_NETWORKS", written)
+    assert settings().webhook_networks == (IPv4Network("10.20.0.0/16"), IPv6Network("fd00:20::/64"))
+
+
+@pytest.mark.parametrize("written", ["10.20.0.1/16", "hospital.internal", "10.20.0.0/33"])
+def test_what_is_no_network_is_refused(written):
+    with pytest.raises(ValidationError, match="networks such as"):
+        settings(webhook_networks=written)

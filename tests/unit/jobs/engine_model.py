@@ -14,7 +14,7 @@ from sqlalchemy import Row
 
 from backend.errors import AttemptEnded, Cancelled, Expired, HandedBack, LeaseLost, TimedOut
 from backend.jobs.context import JobContext
-from backend.jobs.kinds import JobKind
+from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.states import FINAL, MOVES, UNFINISHED, AttemptOutcome, JobState
 from tests.unit.jobs.engine_stage import LEASE
 
@@ -81,6 +81,12 @@ class Expected:
     def used_up(self) -> bool:
         return self.counted >= self.kind.max_attempts
 
+    @property
+    def stopped_by_itself(self) -> bool:
+        """Whether it ended without success, and not because its whole did or was late."""
+        cancelled = self.state == JobState.CANCELLED and self.cancelled_by_client
+        return cancelled or self.state in (JobState.FAILED, JobState.DEAD)
+
     def is_owned_by(self, attempt: int) -> bool:
         return self.state == JobState.RUNNING and len(self.outcomes) == attempt
 
@@ -107,6 +113,15 @@ class Model:
 
     def unfinished(self) -> list[UUID]:
         return [job_id for job_id, job in self.jobs.items() if job.state in UNFINISHED]
+
+    def unfinished_like(self, kind: JobKind, value: int) -> UUID | None:
+        """The one job that may be unfinished of a unique kind."""
+        alike = [
+            job_id
+            for job_id in self.unfinished()
+            if self.jobs[job_id].kind is kind and (kind.unique is Unique.KIND or self.jobs[job_id].value == value)
+        ]
+        return alike[0] if alike else None
 
     def parts_of(self, parent: UUID) -> list[Expected]:
         return [job for job in self.jobs.values() if job.parent == parent]
@@ -221,14 +236,14 @@ class Model:
             whole.move(JobState.CANCELLED)
             return
         ends = set()
-        if any(part.state in (JobState.FAILED, JobState.DEAD) or part.cancelled_by_client for part in parts):
+        if any(part.stopped_by_itself for part in parts):
             ends.add(JobState.FAILED)
         if whole.is_late(now) or any(part.state == JobState.EXPIRED for part in parts):
             ends.add(JobState.EXPIRED)
         assert row.state in ends, f"a job whose parts ended is {row.state} and should be one of {ends}"
         whole.move(JobState(row.state))
 
-    def cancel(self, job_id: UUID, rows: Rows, now: datetime) -> None:
+    def cancel(self, job_id: UUID) -> None:
         """A queued job ends at once; a running one is asked, and so are the parts of one that waits."""
         job = self.jobs[job_id]
         job.asked_to_cancel = job.cancelled_by_client = True

@@ -25,7 +25,7 @@ from backend.domains.domain import Domain
 from backend.errors import FieldError, ValidationFailed
 from backend.extensions import Table, db
 from backend.jobs.context import JobContext
-from backend.jobs.execute import Worker
+from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.leases import LeaseKeeper
 from backend.settings import Settings
@@ -80,6 +80,7 @@ class Message(NamedTuple):
     kind: str
     queue: str
     job_id: UUID
+    priority: int
 
 
 class FlakyDoorbell:
@@ -92,7 +93,7 @@ class FlakyDoorbell:
 
     def ring(self, kind: str, queue: str, job_id: UUID, *, priority: int = 3) -> None:
         if self.mood is Mood.ARRIVES:
-            self.messages.append(Message(kind, queue, job_id))
+            self.messages.append(Message(kind, queue, job_id, priority))
 
     def publish(self, kind: str, queue: str, job_id: UUID, *, priority: int = 3) -> None:
         self._answer()
@@ -127,7 +128,7 @@ class KeeperByHand(LeaseKeeper):
         return list(self._held.values())
 
 
-class Killed(BaseException):  # noqa: N818 - what happened
+class Killed(BaseException):
     """The worker is gone in the middle of a job; nothing catches this."""
 
 
@@ -148,8 +149,7 @@ class Call:
 class Stage:
     """Lets one worker's thread go on at a time."""
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
+    def __init__(self) -> None:
         self._events: SimpleQueue[Call | BaseException | None] = SimpleQueue()
 
     def start(self, work: Callable[[], object]) -> Call | None:
@@ -157,8 +157,7 @@ class Stage:
 
         def act() -> None:
             try:
-                with self._app.app_context():
-                    work()
+                work()
             except Killed:
                 self._events.put(None)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
@@ -200,6 +199,7 @@ def refuse(request: Number) -> None:
 class Engine:
     """The application on its stage."""
 
+    app: Flask
     clock: Clock
     doorbell: FlakyDoorbell
     stage: Stage
@@ -209,6 +209,15 @@ class Engine:
     @property
     def now(self) -> datetime:
         return self.clock.moment
+
+    def deliver(self, message: Message, worker: Worker) -> Call | None:
+        """Let a worker take a message, as `workers.tasks` does."""
+
+        def work() -> None:
+            with self.app.app_context():
+                execute(self.kinds[message.kind], message.job_id, worker)
+
+        return self.stage.start(work)
 
 
 def make_kinds(run: Callable[..., object], run_many: Callable[..., object]) -> tuple[JobKind, ...]:
@@ -227,12 +236,11 @@ def make_kinds(run: Callable[..., object], run_many: Callable[..., object]) -> t
 @contextmanager
 def engine_on_stage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Put the real engine, on an empty database, on a stage."""
-    clock, doorbell = Clock(), FlakyDoorbell()
+    clock, doorbell, stage = Clock(), FlakyDoorbell(), Stage()
     monkeypatch.setattr("backend.jobs.clock.datetime", clock)
     monkeypatch.setattr("backend.jobs.context.time", clock)
-    kinds = make_kinds(lambda *given: stage.run(*given), lambda *given: stage.run_many(*given))
+    kinds = make_kinds(stage.run, stage.run_many)
     app = create_app(settings, (Domain(name="test", tables="backend.jobs.tables", job_kinds=kinds),))
-    stage = Stage(app)
     app.extensions["doorbell"], app.extensions["news"] = doorbell, SilentNews()
     keepers = [KeeperByHand(app.app_context, lease=LEASE) for _ in range(2)]
     for keeper in keepers:
@@ -244,7 +252,6 @@ def engine_on_stage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iter
             Worker(name=f"w{n}", models=app.extensions["models"], leases=keeper, lease=LEASE, news=SilentNews())
             for n, keeper in enumerate(keepers)
         ]
-        yield Engine(
-            clock=clock, doorbell=doorbell, stage=stage, kinds={kind.name: kind for kind in kinds}, workers=workers
-        )
+        by_name = {kind.name: kind for kind in kinds}
+        yield Engine(app=app, clock=clock, doorbell=doorbell, stage=stage, kinds=by_name, workers=workers)
         db.engine.dispose()

@@ -1,0 +1,199 @@
+"""Clients of the job engine that do what they like, in any order, and what must come of it."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from sqlalchemy import Row, delete, select
+
+from backend.errors import Conflict, KeyReused, ValidationFailed
+from backend.extensions import transaction
+from backend.jobs.bulk import cancel_bulk, submit_bulk
+from backend.jobs.dead_letters import DEAD, discard, replay
+from backend.jobs.keys import KEPT_FOR
+from backend.jobs.states import FINAL, Priority, Resolution
+from backend.jobs.submit import cancel, submit
+from backend.jobs.tables import ATTEMPT, JOB, KEY
+from backend.jobs.terms import Terms
+from tests.unit.jobs.engine_model import Expected, Model
+from tests.unit.jobs.engine_promises import Seen
+from tests.unit.jobs.engine_stage import REFUSED, START, Call, Effect, Engine, Mood, Number
+
+T = TypeVar("T")
+
+WHICH = st.integers(0, 1_000)  # counted from the newest, round and round
+NAMES = st.sampled_from(("test.single", "test.many", "test.whole", "test.alone", "test.once"))
+VALUES = st.sampled_from((0, 0, 1, 1, 2, 2, REFUSED))
+KEYS = st.sampled_from((None, None, None, "k1", "k2"))
+CLIENTS = st.sampled_from(("a", "b"))
+SECONDS_LEFT = st.sampled_from((None, None, None, 5, 20, 45))
+
+
+def newest(items: Sequence[T], which: int) -> T:
+    return items[-1 - which % len(items)]
+
+
+def refused_with(error: type[Exception] | None) -> AbstractContextManager[object]:
+    return pytest.raises(error) if error else nullcontext()
+
+
+class Clients(RuleBasedStateMachine):
+    """Submit, cancel and deal with dead letters; what must come of it is the model's to say."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine, self.model = engine, Model()
+        self.calls: list[Call] = []  # functions of jobs that run, also of those who lost their lease
+        self.keys: dict[tuple[str, str], tuple[object, UUID, datetime]] = {}
+        self.bulks: list[UUID] = []
+        self.seen = Seen({}, {}, [])
+        self.checked = self.seen  # at the end of the step before
+        engine.clock.moment, engine.doorbell.mood = START, Mood.ARRIVES
+        engine.doorbell.messages.clear()
+        with transaction() as session:
+            for table in (Effect.__table__, ATTEMPT, KEY, JOB):
+                session.execute(delete(table))
+
+    @property
+    def now(self) -> datetime:
+        return self.engine.now
+
+    def look(self) -> dict[UUID, Row[Any]]:
+        with transaction(read_only=True) as session:
+            jobs = {row.id: row for row in session.execute(select(JOB))}
+            attempts: dict[UUID, list[Row[Any]]] = {job_id: [] for job_id in jobs}
+            for row in session.execute(select(ATTEMPT).order_by(ATTEMPT.c.number)):
+                attempts[row.job_id].append(row)
+            self.seen = Seen(jobs, attempts, list(session.scalars(select(Effect))))
+        return jobs
+
+    @rule(
+        name=NAMES,
+        value=VALUES,
+        client=CLIENTS,
+        key=KEYS,
+        priority=st.sampled_from(Priority),
+        deadlines=st.tuples(SECONDS_LEFT, SECONDS_LEFT),
+    )
+    def submit(self, *, name, value, client, key, priority, deadlines):
+        start_by, finish_by = (None if left is None else self.now + timedelta(seconds=left) for left in deadlines)
+        terms = Terms(client=client, key=key, priority=priority, start_by=start_by, finish_by=finish_by)
+        kind, asked, earlier = self.engine.kinds[name], (name, value), self._earlier(terms)
+        same = None if kind.unique is None else self.model.unfinished_like(kind, value)
+        error = None
+        if start_by and finish_by and start_by > finish_by:
+            error = ValidationFailed
+        elif earlier:
+            error = None if earlier[0] == asked else KeyReused
+        elif value == REFUSED:
+            error = ValidationFailed
+        elif same and self.model.jobs[same].value != value:
+            error = Conflict
+        with refused_with(error):
+            job_id = submit(kind, Number(value=value), terms=terms).id
+        self.look()
+        if error:
+            return
+        if earlier or same:
+            assert job_id == (earlier[1] if earlier else same)
+        else:
+            self._expect(job_id, name, value, terms)
+        self._enter_key(terms, asked, job_id)
+
+    @rule(
+        work=st.lists(st.tuples(NAMES, VALUES), min_size=1, max_size=4),
+        client=CLIENTS,
+        key=KEYS,
+        priority=st.sampled_from(Priority),
+    )
+    def submit_bulk(self, *, work, client, key, priority):
+        terms, asked = Terms(client=client, key=key, priority=priority), ("bulk", work)
+        earlier = self._earlier(terms)
+        error = None
+        if earlier:
+            error = None if earlier[0] == asked else KeyReused
+        elif any(value == REFUSED or self.engine.kinds[name].unique for name, value in work):
+            error = ValidationFailed
+        with refused_with(error):
+            bulk = submit_bulk([(self.engine.kinds[name], Number(value=value)) for name, value in work], terms=terms)
+        rows = self.look()
+        if error:
+            return
+        if earlier:
+            assert bulk == earlier[1]
+        else:
+            self.bulks.append(bulk)
+            stored = sorted((row for row in rows.values() if row.bulk_id == bulk), key=lambda row: row.part)
+            for place, ((name, value), row) in enumerate(zip(work, stored, strict=True)):
+                assert row.part == place
+                self._expect(row.id, name, value, terms, bulk=bulk)
+        self._enter_key(terms, asked, bulk)
+
+    def _expect(self, job_id: UUID, name: str, value: int, terms: Terms, **more: Any) -> None:
+        terms_of_job = {"priority": terms.priority, "start_by": terms.start_by, "finish_by": terms.finish_by} | more
+        kind = self.engine.kinds[name]
+        self.model.jobs[job_id] = Expected(kind, value, available_at=self.now, rung_at=self.now, **terms_of_job)
+
+    def _earlier(self, terms: Terms) -> tuple[object, UUID, datetime] | None:
+        entry = self.keys.get((terms.client, terms.key))
+        return entry if entry and entry[2] > self.now - KEPT_FOR else None
+
+    def _enter_key(self, terms: Terms, asked: object, subject: UUID) -> None:
+        if terms.key and not self._earlier(terms):
+            self.keys[terms.client, terms.key] = (asked, subject, self.now)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=WHICH)
+    def cancel(self, which):
+        job_id = newest(list(self.model.jobs), which)
+        final = self.model.jobs[job_id].state in FINAL
+        with refused_with(Conflict if final else None):
+            cancel(job_id)
+        rows = self.look()
+        if not final:
+            self.model.cancel(job_id)
+            self.model.advance(job_id, rows, self.now)
+
+    @precondition(lambda self: self.bulks)
+    @rule(which=WHICH)
+    def cancel_bulk(self, which):
+        bulk = newest(self.bulks, which)
+        cancel_bulk(bulk)
+        self.look()
+        for job_id, job in self.model.jobs.items():
+            if job.bulk == bulk and job.state not in FINAL:
+                self.model.cancel(job_id)
+
+    def _is_letter(self, job_id: UUID) -> bool:
+        job = self.model.jobs[job_id]
+        return job.state in DEAD and job.resolution is None and job.parent is None
+
+    @precondition(lambda self: any(job.state in DEAD for job in self.model.jobs.values()))
+    @rule(which=WHICH)
+    def replay(self, which):
+        job_id = newest([job_id for job_id, job in self.model.jobs.items() if job.state in DEAD], which)
+        letter = self.model.jobs[job_id]
+        unique = letter.kind.unique is not None and self.model.unfinished_like(letter.kind, letter.value)
+        refused = not self._is_letter(job_id) or unique
+        with refused_with(Conflict if refused else None):
+            new = replay(job_id).id
+        self.look()
+        if not refused:
+            letter.resolution = Resolution.REPLAYED
+            self._expect(new, letter.kind.name, letter.value, Terms(priority=letter.priority), replay_of=job_id)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=WHICH)
+    def discard(self, which):
+        job_id = newest(list(self.model.jobs), which)
+        allowed = self._is_letter(job_id)
+        with refused_with(None if allowed else Conflict):
+            discard(job_id, reason="seen")
+        self.look()
+        if allowed:
+            self.model.jobs[job_id].resolution = Resolution.DISCARDED

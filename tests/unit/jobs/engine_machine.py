@@ -1,0 +1,278 @@
+"""The job engine driven in any order, compared with its model after every step."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from uuid import uuid4
+
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from backend.errors import ArtifactError, AttemptEnded, HandedBack, LeaseLost, Unavailable
+from backend.jobs.context import JobContext
+from backend.jobs.parts import Parts
+from backend.jobs.reconcile import reconcile
+from backend.jobs.states import AttemptOutcome
+from tests.unit.jobs.engine_clients import WHICH, Clients, newest
+from tests.unit.jobs.engine_model import AT_ONCE, ENDS, PATIENCE
+from tests.unit.jobs.engine_promises import check_agreement, check_promises
+from tests.unit.jobs.engine_stage import Answer, Call, Effect, Killed, Message, Mood, Number
+
+
+class How(StrEnum):
+    """How a job's function ends."""
+
+    RETURNS = "returns"
+    UNAVAILABLE = "unavailable"
+    OURS = "an error of ours"
+    FOREIGN = "a foreign error"
+    HANDS_BACK = "hands back"
+
+
+RAISED: dict[How, tuple[Exception, AttemptOutcome]] = {
+    How.UNAVAILABLE: (Unavailable("not now"), AttemptOutcome.RETRIED),
+    How.OURS: (ArtifactError("model m: broken"), AttemptOutcome.FAILED),
+    How.FOREIGN: (KeyError("x"), AttemptOutcome.FAILED),
+    How.HANDS_BACK: (HandedBack("urgent work waits"), AttemptOutcome.RETURNED),
+}
+SECONDS = st.sampled_from((1, 1, 3, 11, 31, 61, 90_000))
+ROUNDS = 60  # in which fair workers end everything
+
+
+def raises(error: BaseException) -> Answer:
+    def answer() -> object:
+        raise error
+
+    return answer
+
+
+class EngineMachine(Clients):
+    """Clients, and workers that work, fail, stop and are killed, a broker that forgets, and time that passes."""
+
+    @rule(mood=st.sampled_from(Mood))
+    def broker_is(self, mood):
+        self.engine.doorbell.mood = mood
+
+    @precondition(lambda self: self.engine.doorbell.messages)
+    @rule()
+    def broker_forgets_everything(self):
+        self.engine.doorbell.messages.clear()
+
+    @rule(seconds=SECONDS)
+    def time_passes(self, seconds):
+        self.engine.clock.moment += timedelta(seconds=seconds)
+
+    @rule()
+    def reconcile(self):
+        bell, model = self.engine.doorbell, self.model
+        held = Counter(message.queue for message in bell.messages)
+        bell.published.clear()
+        reconcile(bell, patience=PATIENCE)
+        rows = self.look()
+        model.bring_back(self.now)
+        model.expire(self.now)
+        refused = bell.mood is Mood.IS_REFUSED
+        for queue in ("interactive", "batch"):
+            rung = [job_id for job_id in bell.published if rows[job_id].queue == queue]
+            model.ring(queue, rung, held=held[queue], refused=refused, now=self.now)
+        for job_id in list(model.jobs):
+            model.advance(job_id, rows, self.now)
+
+    @precondition(lambda self: self.engine.doorbell.messages)
+    @rule(which=WHICH, worker=st.integers(0, 1))
+    def a_message_arrives(self, which, worker):
+        message = newest(self.engine.doorbell.messages, which)
+        self.engine.doorbell.messages.remove(message)
+        self._deliver(message, worker)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=WHICH, worker=st.integers(0, 1))
+    def a_message_arrives_twice_or_late(self, which, worker):
+        job_id = newest(list(self.model.jobs), which)
+        job = self.model.jobs[job_id]
+        self._deliver(Message(job.kind.name, job.kind.queue, job_id, job.priority), worker)
+
+    def _deliver(self, message: Message, worker: int) -> None:
+        call = self.engine.deliver(message, self.engine.workers[worker])
+        claimed = self.model.claim(self.engine.kinds[message.kind], message.job_id, self.look(), self.now)
+        assert sorted(context.job_id for context in (call.contexts if call else ())) == sorted(claimed)
+        if call:
+            self.calls.append(call)
+
+    @rule(worker=st.integers(0, 1), stops=st.sampled_from((False, False, False, True)))
+    def a_worker_beats(self, worker, stops):
+        keeper = self.engine.workers[worker].leases
+        self.model.beat(keeper.held_contexts(), stops=stops, now=self.now)
+        keeper.stops = stops
+        keeper.beat()
+        keeper.stops = False
+        self.look()
+
+    @precondition(lambda self: self.calls)
+    @rule(which=WHICH)
+    def a_worker_is_killed(self, which):
+        call = newest(self.calls, which)
+        self.calls.remove(call)
+        assert self.engine.stage.resume(call, raises(Killed())) is None
+        self.look()
+
+    @precondition(lambda self: any(not call.together for call in self.calls))
+    @rule(which=WHICH)
+    def a_chunk_is_committed(self, which):
+        call = newest([call for call in self.calls if not call.together], which)
+        (context,) = call.contexts
+        job, why = self.model.jobs[context.job_id], self._why_ends(context)
+        chunk = (context.checkpoint or {}) | {"chunk": uuid4().hex}
+        error: AttemptEnded | None = None
+        try:
+            with context.commit(chunk):
+                pass
+        except AttemptEnded as ended:
+            error = ended
+        if why is None and job.is_owned_by(context.attempt):
+            job.checkpoint = chunk
+            assert error is None or isinstance(error, HandedBack), "the chunk of the one who owns the job is kept"
+        else:
+            assert type(error) is (why or LeaseLost)
+        self.look()
+        if error:
+            self._end(call, raises(error), ENDS.get(type(error)))
+
+    @precondition(lambda self: any(not call.together for call in self.calls))
+    @rule(which=WHICH, how=st.sampled_from((How.RETURNS, *How)))
+    def a_job_ends(self, which, how):
+        self._end_as(newest([call for call in self.calls if not call.together], which), how)
+
+    def _end_as(self, call: Call, how: How) -> None:
+        (context,), (request,) = call.contexts, call.requests
+        job, why = self.model.jobs[context.job_id], self._why_ends(context)
+        effect = Effect(job_id=context.job_id, attempt=context.attempt)
+        splits = job.kind.name == "test.whole" and "split" not in (context.checkpoint or {})
+        parts = [Number(value=value) for value in range(request.value + 1)]
+
+        def answer() -> object:
+            context.store(effect)
+            if how in RAISED:
+                raise RAISED[how][0]
+            if splits:
+                checkpoint = (context.checkpoint or {}) | {"split": True}
+                return Parts(self.engine.kinds["test.part"], parts, checkpoint, at_once=AT_ONCE)
+            return request
+
+        if how in RAISED:
+            outcome = RAISED[how][1]
+        elif why:
+            outcome = ENDS.get(why)
+        else:
+            outcome = AttemptOutcome.SPLIT if splits else AttemptOutcome.SUCCEEDED
+        self._end(call, answer, outcome)
+
+    def _end(self, call: Call, answer: Answer, outcome: AttemptOutcome | None) -> None:
+        """Let one attempt end; an outcome of None is one that lost its lease."""
+        following = self._resume(call, answer)
+        (context,), (request,) = call.contexts, call.requests
+        self._ended(context, outcome, values=range(request.value + 1))
+        self._follow(call.rest, following)
+
+    def _resume(self, call: Call, answer: Answer) -> Call | None:
+        self.calls.remove(call)
+        following = self.engine.stage.resume(call, answer)
+        self.look()
+        return following
+
+    def _ended(self, context: JobContext, outcome: AttemptOutcome | None, *, values: Sequence[int] = ()) -> None:
+        model, rows, job_id = self.model, self.seen.jobs, context.job_id
+        if outcome is None or not model.end(context, outcome, rows, self.now):
+            return
+        if outcome == AttemptOutcome.SPLIT:
+            model.split(job_id, self.engine.kinds["test.part"], values, rows)
+            model.advance(job_id, rows, self.now)
+        model.advance(model.jobs[job_id].parent, rows, self.now)
+
+    def _follow(self, left: Sequence[JobContext], following: Call | None) -> None:
+        """Those whose turn comes now: who must end does so without running, until one runs."""
+        for place, context in enumerate(left):
+            why = self.model.why_ends(context, self.now, overdue=False)
+            if why is None:
+                assert following is not None
+                assert following.contexts == [context]
+                following.rest = left[place + 1 :]
+                self.calls.append(following)
+                return
+            self._ended(context, ENDS.get(why))
+        assert following is None
+
+    @precondition(lambda self: any(call.together for call in self.calls))
+    @rule(which=WHICH, answered=st.tuples(st.booleans(), st.booleans(), st.booleans()), how=st.sampled_from(How))
+    def jobs_end_together(self, which, answered, how):
+        call = newest([call for call in self.calls if call.together], which)
+        self._end_together(call, [] if how in RAISED else answered, RAISED.get(how, (None, None))[0])
+
+    def _end_together(self, call: Call, answered: Sequence[bool], error: Exception | None) -> None:
+        yes = dict(zip((context.job_id for context in call.contexts), answered, strict=False))
+
+        def answer() -> object:
+            for context in call.contexts:
+                context.store(Effect(job_id=context.job_id, attempt=context.attempt))
+            if error:
+                raise error
+            return [
+                request if yes[context.job_id] else None
+                for context, request in zip(call.contexts, call.requests, strict=True)
+            ]
+
+        done = []
+        for context in call.contexts:
+            if yes.get(context.job_id):
+                why = self._why_ends(context)
+                if why:
+                    self.model.told.setdefault((context.job_id, context.attempt), why)
+                else:
+                    done.append(context)
+        following = self._resume(call, answer)
+        for context in done:
+            self.model.end(context, AttemptOutcome.SUCCEEDED, self.seen.jobs, self.now)
+        for parent in {self.model.jobs[context.job_id].parent for context in done}:
+            self.model.advance(parent, self.seen.jobs, self.now)
+        self._follow([context for context in call.contexts if context not in done], following)
+
+    def _why_ends(self, context: JobContext) -> type[AttemptEnded] | None:
+        return self.model.why_ends(context, self.now, overdue=context.overdue)
+
+    @invariant()
+    def the_promises_hold(self):
+        check_promises(self.checked, self.seen)
+        check_agreement(self.model, self.seen)
+        self.checked = self.seen
+
+    def teardown(self):
+        """Whatever happened, fair workers and a broker that works end every job."""
+        try:
+            if sys.exc_info()[0] is None:  # otherwise the steps above failed, and that is what is to be seen
+                self._work_fairly()
+        finally:
+            for call in self.calls:
+                call.answers.put(raises(Killed()))
+
+    def _work_fairly(self) -> None:
+        bell = self.engine.doorbell
+        bell.mood = Mood.ARRIVES
+        for _ in range(ROUNDS):
+            while self.calls:
+                call = self.calls[-1]
+                if call.together:
+                    self._end_together(call, [True] * len(call.contexts), None)
+                else:
+                    self._end_as(call, How.RETURNS)
+                self.the_promises_hold()
+            if not bell.messages:
+                self.time_passes(PATIENCE.total_seconds() + 1)
+                self.reconcile()
+            elif self.model.unfinished():
+                self._deliver(bell.messages.pop(0), 0)
+            else:
+                break
+            self.the_promises_hold()
+        assert self.model.unfinished() == [], "fair workers do not end these"
