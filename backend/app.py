@@ -33,7 +33,6 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     configure_logging(settings)
     app = Flask("backend", template_folder="api/templates", static_folder="api/static", static_url_path="/static")
     app.config.update(
-        SECRET_KEY=settings.secret_key.get_secret_value(),
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.sqlalchemy_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.sqlalchemy_url),

@@ -2,10 +2,11 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, current_app
 from flask_migrate import Migrate
@@ -14,7 +15,8 @@ from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaD
 from sqlalchemy import Table as CoreTable
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -25,7 +27,9 @@ from backend.errors import Unavailable
 POOL_SIZE = 12  # transactions are short: more threads than this take turns
 POOL_TIMEOUT = 5.0  # seconds
 IDLE_TRANSACTION_MS = 10_000  # a process that stopped in the middle of one would keep its rows locked for good
-BUSY_TIMEOUT_MS = 15_000  # BEGIN IMMEDIATE queues writers fairly up to about eight; their tail reaches seconds
+IDLE_SECONDS = 1.0  # after which a connection is asked whether it still lives
+BUSY_TIMEOUT_MS = 15_000
+LOCK_LOOK = 0.001  # seconds between looks at the lock of SQLite
 
 
 class Table(DeclarativeBase):
@@ -143,7 +147,6 @@ def engine_options(url: str) -> dict[str, Any]:
         return pool | {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}}
     options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}"
     return pool | {
-        "pool_pre_ping": True,  # a restarted server costs one ping, not one error per pooled connection
         "connect_args": {"connect_timeout": 3, "options": options},
     }
 
@@ -152,13 +155,16 @@ def prepare_engine(engine: Engine) -> None:
     """Make the database safe for processes that stop at any moment, and SQLite for several that write.
 
     PostgreSQL: many rows go in one INSERT. A pipeline, which psycopg would use, is not ended by the timeout of idle
-    transactions when its process stops in the middle.
+    transactions when its process stops in the middle. A connection that lay idle is asked whether it still lives: a
+    restarted server costs one question, not one error for each of them.
 
     SQLite: WAL, and write transactions that take the lock at their start. A deferred transaction that upgrades to a
-    write fails at once under WAL however long the busy timeout is.
+    write fails at once under WAL however long the busy timeout is. Those who wait for the lock look again every
+    millisecond: SQLite itself sleeps up to 100 ms in between, and then one process may keep another out for seconds.
     """
     if engine.dialect.name != "sqlite":
         engine.dialect.use_insertmanyvalues_wo_returning = True
+        _ask_idle_connections(engine)
         return
 
     @event.listens_for(engine, "connect")
@@ -174,5 +180,41 @@ def prepare_engine(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get("read_only", False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("read_only", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(cast("sqlite3.Connection", connection.connection.dbapi_connection))
+
+
+def _begin_writing(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() > deadline:
+                    raise Unavailable("the database is busy writing") from error
+                time.sleep(LOCK_LOOK)
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+
+def _ask_idle_connections(engine: Engine) -> None:
+    @event.listens_for(engine, "checkin")
+    def _rest(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("rests_since", time.monotonic()) < IDLE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error

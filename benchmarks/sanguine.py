@@ -25,7 +25,7 @@ def in_process() -> Callable[[], object]:
 
     def call() -> None:
         with app.app_context():
-            job = wait_for_job(submit(PREDICT, row).id, seconds=PATIENCE)
+            job = wait_for_job(submit(PREDICT, row), seconds=PATIENCE)
         if job.state is not JobState.SUCCEEDED:
             raise RuntimeError(f"job {job.id} is {job.state}")
 

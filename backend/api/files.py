@@ -8,7 +8,8 @@ from flask import Blueprint, Response, current_app, request, send_file, url_for
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from backend.api.answers import answer
-from backend.api.parse import body_as, preferred_wait, query_as
+from backend.api.jobs import awaited
+from backend.api.parse import body_as, query_as
 from backend.api.terms import TermsQuery, admitted
 from backend.batches.imports import IMPORT_FILE
 from backend.batches.predict import PREDICT_FILE
@@ -21,7 +22,6 @@ from backend.files.views import FileList, find_file, list_files
 from backend.jobs.clock import utc_now
 from backend.jobs.states import FINAL
 from backend.jobs.views import JobView, get_job
-from backend.jobs.waiting import wait_for_job
 from backend.settings import Settings
 from backend.tabular.formats import Format, format_of
 
@@ -118,8 +118,7 @@ def _cut_off(received: int) -> BadRequest:
 
 def _accepted(job: JobView) -> Response:
     headers = {"Location": url_for("api.files.progress", job_id=job.id)}
-    if wait := preferred_wait():
-        wait_for_job(job.id, seconds=wait)
+    if awaited(job)[1]:
         headers["Preference-Applied"] = "wait"
     work = get_file_work(job.id)
     if work.state in FINAL:

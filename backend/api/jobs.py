@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.api.answers import answer
 from backend.api.parse import body_as, preferred_wait, query_as
 from backend.api.terms import admitted
+from backend.errors import Overloaded
 from backend.jobs.kinds import JobKind
 from backend.jobs.moments import Moment
 from backend.jobs.states import FINAL, JobState
@@ -72,10 +73,22 @@ def _submit(kind: JobKind, **from_path: object) -> Response:
     new = uuid4()
     job = submit(kind, asked, terms=admitted({kind.queue: 1}), job_id=new)
     repeated = job.id != new
+    job, waited = awaited(job)
+    return submitted(job, waited=waited, repeated=repeated)
+
+
+def awaited(job: JobView) -> tuple[JobView, bool]:
+    """Return the job when it has ended or the client will wait no longer, and whether it waited at all.
+
+    Where too many wait already the preference is left: RFC 7240 allows that.
+    """
     wait = preferred_wait()
-    if wait and job.state not in FINAL:
-        job = wait_for_job(job.id, seconds=wait)
-    return submitted(job, waited=wait > 0, repeated=repeated)
+    if not wait or job.state in FINAL:
+        return job, wait > 0
+    try:
+        return wait_for_job(job, seconds=wait), True
+    except Overloaded:
+        return job, False
 
 
 def submitted(job: JobView, *, waited: bool = False, repeated: bool = False) -> Response:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -22,6 +23,7 @@ from backend.jobs.tables import Job
 
 log = structlog.get_logger()
 
+LOOK_EVERY = 0.2  # seconds; how late a stopping worker is noticed
 LONGEST_BEAT = 2.0  # seconds; a cancel is noticed and progress is seen within this time
 
 
@@ -64,11 +66,7 @@ class LeaseKeeper:
         moves on without it.
         """
         with self._lock:
-            running = dict(self._held)
-        if self._stopping():
-            for context in running.values():
-                context.end(HandedBack("the worker stops"))
-        held = [(key, context) for key, context in running.items() if not context.overdue]
+            held = [(key, context) for key, context in self._held.items() if not context.overdue]
         if not held:
             return
         shown = {job_id: (context.fraction, context.note) for (job_id, _), context in held}
@@ -78,6 +76,13 @@ class LeaseKeeper:
                     self._extend(session, job_id, attempt, context)
             before, self._shown = self._shown, shown
             current_news().tell(*(job_id for job_id, now in shown.items() if now != before.get(job_id, (0.0, None))))
+
+    def look(self) -> None:
+        """Ask every attempt to leave once the worker must stop; no database is needed for that."""
+        if self._stopping():
+            with self._lock:
+                for context in self._held.values():
+                    context.end(HandedBack("the worker stops"))
 
     def overdue(self) -> list[str]:
         """Return the attempts held here that are past their time, as "job/attempt"."""
@@ -106,8 +111,13 @@ class LeaseKeeper:
             threading.Thread(target=self._run, name="lease-keeper", daemon=True).start()
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(self._beat):
+        beat_at = time.monotonic() + self._beat
+        while True:
+            time.sleep(min(self._beat, LOOK_EVERY))
+            self.look()
+            if time.monotonic() < beat_at:
+                continue
+            beat_at = time.monotonic() + self._beat
             try:
                 self.beat()
             except Unavailable as error:

@@ -8,6 +8,7 @@ well, so that rings which wait behind one another are sent as fewer.
 import os
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
@@ -26,6 +27,7 @@ from backend.settings import Settings
 log = structlog.get_logger()
 
 COALESCED = 1_000  # rings looked at together
+SPACING = 0.005  # seconds; the first ring goes at once, those that come right after it are sent as few
 BACKLOG = 50_000  # rings kept while the broker is slow; what does not fit is rung by the reconciler
 
 
@@ -108,6 +110,8 @@ class Doorbell:
                     publish(self._celery, ring)
                 except OperationalError as error:
                     log.warning("ring_lost", job_id=str(ring.job_id), error=type(error).__name__)
+            if any(self._claims.get(ring.kind, 1) > 1 for ring in waiting):
+                time.sleep(SPACING)
 
 
 def coalesced(rings: Iterable[Ring], claims: Mapping[str, int]) -> list[Ring]:

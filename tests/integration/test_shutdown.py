@@ -29,7 +29,7 @@ RESTLESS = "tests.integration.restless"
 WORKERS = {"first": "threads", "second": "prefork"}
 SHORTS = 300
 CHUNKS = int(3 * FINISH_SECONDS / CHUNK_SECONDS)  # too many to finish while its worker leaves
-BOUND = FINISH_SECONDS + 5.0  # seconds from SIGTERM to the end, the next heartbeat and the next check included
+BOUND = 15.0  # seconds from SIGTERM until supervisord kills (stopwaitsecs)
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_a_worker_whose_connections_went_silent_ends_with_status_70_and_serves_w
 ):
     start(served, pool)
     succeeds(submit(SHORT, Work()).id)
+    time.sleep(LOOK_EVERY)  # the worker sees the end of the job as well: it is idle
     proxy.freeze()
     waiting = submit(SHORT, Work()).id
     assert served.processes["worker"].wait(BOUND) == EXIT_STATUS == 70

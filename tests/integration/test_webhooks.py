@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from standardwebhooks import Webhook
 
+from backend.webhooks import dispatch
 from tests.integration.stack import Stack, wait_until
 from tests.unit.webhooks.receiver import Receiver, receiving
 
@@ -123,3 +124,17 @@ def test_every_end_is_announced_once_though_the_worker_is_killed(served: Stack, 
         assert announced == expected
         with engine.connect() as connection:
             assert connection.scalar(text("SELECT count(*) FROM webhook_delivery")) == JOBS
+
+
+def test_looking_for_ends_takes_the_index_that_the_migrations_made(stack: Stack):
+    stack.migrate()
+    engine = create_engine(stack.env["SANGUINE_DATABASE_URL"])
+    query = dispatch._ANY.compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET enable_seqscan = off")  # which it prefers for an empty table
+            plan = connection.exec_driver_sql(f"EXPLAIN {query}").all()
+        else:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
+    engine.dispose()
+    assert "ix_job_notify" in str(plan)

@@ -266,13 +266,12 @@ class EngineMachine(Clients):
                     self._end_together(call, [True] * len(call.contexts), None)
                 else:
                     self._end_as(call, How.RETURNS)
-                self.the_promises_hold()
-            if not bell.messages:
-                self.time_passes(PATIENCE.total_seconds() + 1)
-                self.reconcile()
-            elif self.model.unfinished():
+            self.the_promises_hold()
+            if not self.model.unfinished():
+                return
+            if bell.messages:
                 self._deliver(bell.messages.pop(0), 0)
             else:
-                break
-            self.the_promises_hold()
-        assert self.model.unfinished() == [], "fair workers do not end these"
+                self.time_passes(PATIENCE.total_seconds() + 1)
+                self.reconcile()
+        raise AssertionError(f"{ROUNDS} rounds of fair work leave {len(self.model.unfinished())} jobs unfinished")

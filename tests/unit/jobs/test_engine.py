@@ -298,9 +298,9 @@ def test_a_retry_is_rung_when_its_pause_is_over(kind, worker, doorbell):
 
 def test_waiting_returns_the_finished_job_or_the_unfinished_one_when_time_is_up(kind, worker, doorbell):
     job = submit(kind, Number(value=1))
-    assert wait_for_job(job.id, seconds=0.05).state is JobState.QUEUED
+    assert wait_for_job(job, seconds=0.05).state is JobState.QUEUED
     execute(kind, job.id, worker)
-    assert wait_for_job(job.id, seconds=5).result == {"value": 2}
+    assert wait_for_job(job, seconds=5).result == {"value": 2}
 
 
 def test_jobs_are_listed_newest_first_by_pages(kind, doorbell):

@@ -96,17 +96,17 @@ def test_an_attempt_that_lost_its_lease_hands_nothing_back(kind: JobKind, worker
     assert outcomes(job.id) == [AttemptOutcome.RETRIED, None]
 
 
-def test_a_keeper_whose_worker_stops_ends_what_it_holds_at_its_next_beat(kind: JobKind, app, doorbell):
+def test_a_keeper_whose_worker_stops_ends_what_it_holds_at_its_next_look(kind: JobKind, app, doorbell):
     stopping = False
     keeper = LeaseKeeper(app.app_context, lease=timedelta(hours=1), stopping=lambda: stopping)
     job = submit(kind, Number())
     (held,) = claim(kind, job.id, worker="w1", lease=LEASE)
     context = JobContext(job_id=job.id, models=None)
     with keeper.holding(held, context):
-        keeper.beat()
+        keeper.look()
         context.check()
         stopping = True
-        keeper.beat()
+        keeper.look()
         with pytest.raises(HandedBack, match="the worker stops"):
             context.check()
 
