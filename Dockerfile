@@ -21,4 +21,5 @@ USER sanguine
 VOLUME /data
 EXPOSE 8000
 CMD ["gunicorn", "backend.app:create_app()", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "96", "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]
+     "--workers", "2", "--threads", "96", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "35", \
+     "--no-control-socket"]

@@ -32,7 +32,11 @@ def main() -> int:
     for number, fault in enumerate(plan, start=1):
         say(f"{number:3}  after {fault.after:4.1f} s for {fault.lasts:3.1f} s: {fault.kind} ({fault.which})")
     folder = Path(tempfile.mkdtemp(prefix="sanguine-chaos-"))  # kept: the logs say what happened
-    report = carry_out(Options(seed=asked.seed, jobs=asked.jobs, plan=plan), folder, say)
+    try:
+        report = carry_out(Options(seed=asked.seed, jobs=asked.jobs, plan=plan), folder, say)
+    except KeyboardInterrupt:
+        say("interrupted; everything is ended")
+        return 130
     sys.stdout.write(
         f"`python -m tests.chaos --jobs {asked.jobs} --faults {asked.faults} --seed {asked.seed}`, "
         f"{time.monotonic() - began:.0f} s, leases of {LEASE_SECONDS:g} s, reconciled every {RECONCILE_SECONDS:g} s\n\n"

@@ -61,6 +61,8 @@ class Injector:
                 self._kill("batch", fault.lasts)
             case FaultKind.WORKER_ASLEEP:
                 self._suspend(("interactive-1", "batch")[fault.which], fault.lasts)
+            case FaultKind.WORKER_STOPPED:
+                self._stop(("interactive-2", "batch")[fault.which], fault.lasts)
             case FaultKind.API_KILLED:
                 self._kill("api", fault.lasts)
             case FaultKind.API_KILLED_BEFORE_RING:
@@ -91,6 +93,11 @@ class Injector:
 
     def _kill(self, name: str, lasts: float) -> None:
         self._field.programs.kill(name)
+        time.sleep(lasts)
+        self._field.programs.start(name)
+
+    def _stop(self, name: str, lasts: float) -> None:
+        self._field.programs.stop(name)
         time.sleep(lasts)
         self._field.programs.start(name)
 

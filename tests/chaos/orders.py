@@ -48,8 +48,8 @@ class Orders:
         self._seed = seed
         self._rare = {
             rare_every // 6: ("chaos.chunks", LONG),
-            rare_every // 4: ("chaos.batch_poison", SHORT),
-            rare_every // 3: ("chaos.poison", SHORT),
+            rare_every // 5: ("chaos.batch_poison", SHORT),
+            rare_every // 2: ("chaos.poison", SHORT),
         }
         self._rare_every = rare_every
         self._file = _rows()

@@ -15,6 +15,7 @@ class FaultKind(StrEnum):
     INTERACTIVE_KILLED = "interactive worker SIGKILLed"
     BATCH_KILLED = "batch worker SIGKILLed"
     WORKER_ASLEEP = "worker stopped for longer than its lease"
+    WORKER_STOPPED = "worker asked to stop (SIGTERM), restarted"
     API_KILLED = "API SIGKILLed"
     API_KILLED_BEFORE_RING = "API SIGKILLed between commit and ring"
     BEAT_KILLED = "one of two beats SIGKILLed"
@@ -34,6 +35,7 @@ LASTS = {
     FaultKind.INTERACTIVE_KILLED: (0.2, 2.0),
     FaultKind.BATCH_KILLED: (0.2, 2.0),
     FaultKind.WORKER_ASLEEP: (LEASE_SECONDS * 1.4, LEASE_SECONDS * 2.5),
+    FaultKind.WORKER_STOPPED: (0.2, 2.0),
     FaultKind.API_KILLED: (0.2, 2.0),
     FaultKind.API_KILLED_BEFORE_RING: (0.0, 0.0),
     FaultKind.BEAT_KILLED: (0.2, 3.0),

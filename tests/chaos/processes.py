@@ -16,6 +16,8 @@ from backend.settings import PROJECT
 
 BACK_AFTER = 1.0  # seconds until a program that ended by itself is started again, as a supervisor does
 
+STOP_SECONDS = 20.0  # that a program is given to end, as the kill delay of a supervisor
+
 
 class Programs:
     """Starts programs and keeps them up; leaving the block kills every one with its group."""
@@ -66,6 +68,16 @@ class Programs:
             process = self._running.pop(name)
             self._ended.pop(name, None)
             _kill_group(process)
+
+    def stop(self, name: str) -> None:
+        """Ask a program to end, and end it when it takes too long; it is not brought back."""
+        with self._lock:
+            process = self._running.pop(name)
+            self._ended.pop(name, None)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        _kill_group(process)
 
     def suspend(self, name: str) -> subprocess.Popen[bytes]:
         """Stop a program in its tracks; returns the process, for `resume`."""

@@ -31,7 +31,7 @@ from tests.chaos.tables import ChaosTable
 from tests.integration.stack import free_port
 
 READY_SECONDS = 90.0
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 300.0
 DONORS = 300
 
 

@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -19,7 +20,7 @@ LOOK_EVERY = 1.5
 
 
 class Work(BaseModel):
-    chunks: int = 1
+    until: str = ""  # a file: chunks are done until it is there; without one, a single chunk
     deaf_seconds: float = 0.0  # in which it checks nothing
 
 
@@ -43,11 +44,13 @@ def effect(context: JobContext, chunk: int) -> ModelPredictionLog:
 
 def work(request: Work, context: JobContext) -> Done:
     time.sleep(request.deaf_seconds)
-    for chunk in range(context.checkpoint["done"] if context.checkpoint else 0, request.chunks):
+    done = context.checkpoint["done"] if context.checkpoint else 0
+    while not done or (request.until and not Path(request.until).exists()):
         time.sleep(CHUNK_SECONDS)
-        with context.commit({"done": chunk + 1}) as session:
-            session.add(effect(context, chunk))
-    return Done(chunks=request.chunks)
+        with context.commit({"done": done + 1}) as session:
+            session.add(effect(context, done))
+        done += 1
+    return Done(chunks=done)
 
 
 def count(_request: Work, context: JobContext) -> Done:

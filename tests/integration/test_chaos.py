@@ -16,7 +16,8 @@ from tests.chaos.run import Options, carry_out, disk_can_fill
 
 SEED = 7
 JOBS = 300
-SLOW = {FaultKind.BROKER_STRANDED, FaultKind.BROKER_HUNG, FaultKind.DATABASE_RESTARTED}
+SLOW = {FaultKind.BROKER_STRANDED, FaultKind.BROKER_HUNG, FaultKind.WORKER_STOPPED, FaultKind.DATABASE_RESTARTED}
+RARE_EVERY = 600  # one long job and one that kills a process of the batch worker; killing the others takes long
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -37,11 +38,13 @@ def test_every_promise_holds_under_one_fault_of_each_quick_kind(tmp_path: Path):
     kinds = tuple(kind for kind in disk_can_fill() if kind not in SLOW)
     plan = draw_plan(SEED, len(kinds), kinds=kinds, after=(0.3, 0.7), brief=True)
     said: list[str] = []
-    report = carry_out(Options(seed=SEED, jobs=JOBS, plan=plan, clients=4, rare_every=JOBS), tmp_path, said.append)
+    report = carry_out(
+        Options(seed=SEED, jobs=JOBS, plan=plan, clients=4, rare_every=RARE_EVERY), tmp_path, said.append
+    )
     assert not report.broken, "\n".join([*said, report.markdown()])
     assert report.counts["jobs acknowledged"] == JOBS
     assert report.counts["faults"] == len(kinds)
-    assert report.counts["dead"] == 2, "the poison, and nothing else"
+    assert report.counts["dead"] == 1, "the poison, and nothing else"
     assert left_behind(tmp_path) == []
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
 

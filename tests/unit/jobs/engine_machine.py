@@ -135,7 +135,7 @@ class EngineMachine(Clients):
             job.checkpoint = chunk
             assert error is None or isinstance(error, HandedBack), "the chunk of the one who owns the job is kept"
         else:
-            assert type(error) is (why or LeaseLost)
+            assert type(error) is (why or LeaseLost), f"left with {error!r} and should with {why or LeaseLost}"
         self.look()
         if error:
             self._end(call, raises(error), ENDS.get(type(error)))
@@ -250,11 +250,11 @@ class EngineMachine(Clients):
     def teardown(self):
         """Whatever happened, fair workers and a broker that works end every job."""
         try:
-            if sys.exc_info()[0] is None:  # otherwise the steps above failed, and that is what is to be seen
+            if sys.exc_info()[1] is self.error_around:  # otherwise a step failed, and that is what is to be seen
                 self._work_fairly()
         finally:
             for call in self.calls:
-                call.answers.put(raises(Killed()))
+                self.engine.stage.resume(call, raises(Killed()))
 
     def _work_fairly(self) -> None:
         bell = self.engine.doorbell
@@ -266,7 +266,7 @@ class EngineMachine(Clients):
                     self._end_together(call, [True] * len(call.contexts), None)
                 else:
                     self._end_as(call, How.RETURNS)
-            self.the_promises_hold()
+                self.the_promises_hold()
             if not self.model.unfinished():
                 return
             if bell.messages:
@@ -274,4 +274,5 @@ class EngineMachine(Clients):
             else:
                 self.time_passes(PATIENCE.total_seconds() + 1)
                 self.reconcile()
+            self.the_promises_hold()
         raise AssertionError(f"{ROUNDS} rounds of fair work leave {len(self.model.unfinished())} jobs unfinished")
