@@ -97,7 +97,8 @@ def _on_setup(sender: str, instance: WorkController, **_: Any) -> None:
     global _node_name, _loaded  # noqa: PLW0603 - Celery says it once, before anything is made
     _node_name = sender
     add_echo_task(instance.app)
-    if instance.pool_cls is ThreadPool:  # type: ignore[attr-defined] # missing from the stubs
+    predicts = "interactive" in instance.app.amqp.queues.consume_from
+    if predicts and instance.pool_cls is ThreadPool:  # type: ignore[attr-defined] # missing from the stubs
         _loaded = _preload(current_process())
 
 

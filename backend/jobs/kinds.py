@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from backend.jobs.context import JobContext
     from backend.jobs.parts import Parts
 
-QUEUES = ("interactive", "batch")  # "training" joins them with the first kind that trains
+QUEUES = ("interactive", "batch", "outbound")
 
 
 class Unique(StrEnum):

@@ -27,7 +27,8 @@ AT_ONCE = 4
 """Parts of one job that are released at a time: enough for as many workers, and no long wait for other jobs."""
 
 _NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
-_UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
+# Why a job is given up, the most telling first: its other parts are cancelled because of the first of these.
+_REASONS = (JobState.FAILED, JobState.DEAD, JobState.EXPIRED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def advance(parent_id: UUID) -> None:
         if parent is None:
             return
         parts = session.execute(_parts_of(parent_id)).all()
-        stopped = next((part for part in parts if part.state in _UNSUCCESSFUL), None)
+        stopped = min((part for part in parts if part.state in _REASONS), key=_how_telling, default=None)
         released: list[Row[Any]] = []
         expired = parent.finish_by is not None and parent.finish_by <= now
         if parent.cancel_requested_at is not None or stopped is not None or expired:
@@ -137,13 +138,18 @@ def _give_up(session: Session, parent: Row[Any], stopped: Row[Any] | None, now: 
     if parent.cancel_requested_at is not None:
         _set(session, parent.id, state=JobState.CANCELLED, finished_at=now)
         return
-    if stopped is None or stopped.state == JobState.EXPIRED:
+    due = parent.finish_by is not None and parent.finish_by <= now
+    if stopped is None or stopped.state == JobState.EXPIRED or (due and stopped.state == JobState.CANCELLED):
         late = {"error_code": Expired.code, "error_message": "the job was not finished by its finish_by"}
         _set(session, parent.id, state=JobState.EXPIRED, finished_at=now, **late)
         return
     message = f"part {stopped.part + 1} of {of} is {stopped.state}: {stopped.error_message or 'on request'}"
     ended = {"state": JobState.FAILED, "finished_at": now, "error_code": "part_failed", "error_message": message}
     _set(session, parent.id, **ended)
+
+
+def _how_telling(part: Row[Any]) -> int:
+    return _REASONS.index(part.state)
 
 
 def _set(session: Session, job_id: UUID, **values: object) -> None:

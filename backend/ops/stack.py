@@ -30,7 +30,10 @@ SOCKET_FOLDER_BYTES = 107 - len("/supervisord.sock.4194304")
 # Programs of supervisord.conf in the order of their start: Flower needs no database, so it comes before it.
 BROKER = "broker:valkey"
 EARLY = ("clients:flower",)
-LATE = ("clients:api", "clients:worker-interactive", "clients:worker-batch", "clients:beat")
+LATE = (
+    *("clients:api", "clients:worker-interactive", "clients:worker-batch"),
+    *("clients:worker-outbound", "clients:beat"),
+)
 LOOPBACK = "127.0.0.1"
 
 

@@ -96,6 +96,7 @@ DELIVER_WEBHOOK = JobKind(
     request=DeliveryRequest,
     result=DeliveryResult,
     run=deliver,
+    queue="outbound",  # receivers that hang hold up each other at most
     timeout=60,  # the resolver of the system may take half of it
     retries=len(PAUSES),
     backoff=PAUSES,

@@ -135,7 +135,7 @@ def _start(programs: Programs, port: int) -> None:
         *("--worker-class", "gthread", "--workers", "1", "--threads", "16", "--no-control-socket"),
     )
     for name in ("interactive-1", "interactive-2"):
-        options = ("--pool", "threads", "--concurrency", "4", "-Q", "interactive,maintenance", "-n", f"{name}@chaos")
+        options = ("--pool", "threads", "--concurrency", "4", "-Q", "interactive,outbound,maintenance", "-n", f"{name}@chaos")
         programs.add(name, *celery, "worker", *options, *quiet)
     options = ("--pool", "prefork", "--concurrency", "2", "-Q", "batch,maintenance", "-n", "batch@chaos")
     programs.add("batch", *celery, "worker", *options, *quiet)

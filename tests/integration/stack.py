@@ -76,7 +76,7 @@ class Stack:
         )
 
     def start_workers(self) -> None:
-        self.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4)
+        self.start_worker("interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4)
         self.start_worker("batch", queues="batch,maintenance", pool="prefork", concurrency=1)
 
     def start_beat(self, name: str = "beat") -> None:

@@ -82,7 +82,7 @@ def test_jobs_survive_a_killed_worker_and_a_wiped_broker(running: Stack, valkey:
     assert (health.status, health.body["status"], health.body["broker"]) == (200, "degraded", False)
 
     valkey.start()
-    running.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4)
+    running.start_worker("interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4)
     wait_for_success(running, job_ids)
     assert set(effects(running, job_ids).values()) == {1}, "each job's effect exactly once"
 
@@ -105,7 +105,7 @@ def test_a_job_whose_worker_is_killed_in_its_middle_runs_again_exactly_once(
             wait_until(lambda: job(stack, job_id)["state"] == "running", seconds=20)
             stack.kill("interactive", signal.SIGKILL)
             assert job(stack, job_id)["state"] == "running"
-        stack.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4)
+        stack.start_worker("interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4)
         wait_for_success(stack, [job_id])
         assert job(stack, job_id)["attempt"] == 2
         assert effects(stack, [job_id]) == {job_id: 1}
@@ -128,7 +128,7 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(tmp_path: Path, post
             job_id = submit(stack)
             wait_until(lambda: waits_for_a_table(engine), seconds=20)
             stack.signal("interactive", signal.SIGSTOP)  # asleep with the job's row locked
-        stack.start_worker("second", queues="interactive,maintenance", pool="threads", concurrency=2)
+        stack.start_worker("second", queues="interactive,outbound,maintenance", pool="threads", concurrency=2)
         wait_for_success(stack, [job_id])
         stack.signal("interactive", signal.SIGCONT)
         late = submit(stack)

@@ -101,12 +101,12 @@ def test_every_end_is_announced_once_though_the_worker_is_killed(served: Stack, 
             assert served.call("POST", f"/api/ml/jobs/{job_id}/cancel").body["state"] == "cancelled"
 
         for enough in (2, JOBS // 2):  # killed twice, in the middle of jobs and deliveries
-            served.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4)
+            served.start_worker("interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4)
             wait_until(
                 lambda enough=enough: len(receiver.received) >= enough, seconds=60, what=served.tail("interactive")
             )
             served.kill("interactive", signal.SIGKILL)
-        served.start_worker("interactive", queues="interactive,maintenance", pool="threads", concurrency=4)
+        served.start_worker("interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4)
 
         def all_delivered() -> bool:
             skip_pauses(engine)

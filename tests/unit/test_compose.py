@@ -8,7 +8,7 @@ from backend.settings import PROJECT
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"api", "worker-interactive", "worker-batch", "beat", "flower", "migrate"}
+OURS = {"api", "worker-interactive", "worker-batch", "worker-outbound", "beat", "flower", "migrate"}
 SECRETS = {"SANGUINE_SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "FLOWER_PASSWORD"}
 
 

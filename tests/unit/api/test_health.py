@@ -10,7 +10,7 @@ from backend.jobs.workers import DEAF_AFTER, register_worker, worker_seen
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    register("interactive@host", "interactive", "maintenance")
+    register("interactive@host", "interactive", "outbound", "maintenance")
     register("batch@host", "batch", "maintenance")
     return app.test_client()
 
