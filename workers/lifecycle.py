@@ -156,11 +156,13 @@ def _on_received(**_: Any) -> None:
 def _on_shutting_down(**_: Any) -> None:
     """Let what runs finish soon; runs inside a signal handler, so it may wait for nothing."""
     _stop.ask()
+    if _watchdog is not None:
+        _watchdog.rest()
     if _presence is not None:
         _presence.leave()
 
 
 def _on_shutdown(**_: Any) -> None:
+    _on_shutting_down()  # also when Celery stopped without a signal
     if _presence is not None:
-        _presence.leave()  # also when Celery stopped without a signal
         _presence.join()

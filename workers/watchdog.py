@@ -61,6 +61,7 @@ class Watchdog:
         self._end = end
         self._every = every
         self._unanswered = 0
+        self._rests = False
         self._past_time: Counter[str] = Counter()
         self.heard_at = utc_now()
 
@@ -73,8 +74,14 @@ class Watchdog:
         self._unanswered = 0
         self.heard_at = utc_now()
 
+    def rest(self) -> None:
+        """Look no more: a worker that stops consumes nothing. Callable from a signal handler."""
+        self._rests = True
+
     def look(self) -> None:
         """Look once, and end a worker that is stuck or deaf."""
+        if self._rests:
+            return
         self._past_time = Counter({attempt: self._past_time[attempt] + 1 for attempt in self._overdue()})
         if self._past_time and max(self._past_time.values()) > PATIENCE:
             log.error("worker_stuck", attempts=list(self._past_time))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from operator import itemgetter
 from uuid import UUID
 
 import structlog
@@ -72,7 +73,8 @@ class LeaseKeeper:
         shown = {job_id: (context.fraction, context.note) for (job_id, _), context in held}
         with self._application():
             with transaction() as session:
-                for (job_id, attempt), context in held:
+                # In the order of those who end many together: nobody waits for one who waits for them.
+                for (job_id, attempt), context in sorted(held, key=itemgetter(0)):
                     self._extend(session, job_id, attempt, context)
             before, self._shown = self._shown, shown
             current_news().tell(*(job_id for job_id, now in shown.items() if now != before.get(job_id, (0.0, None))))

@@ -89,11 +89,9 @@ class Clients(RuleBasedStateMachine):
         kind, asked, earlier = self.engine.kinds[name], (name, value), self._earlier(terms)
         same = None if kind.unique is None else self.model.unfinished_like(kind, value)
         error = None
-        if start_by and finish_by and start_by > finish_by:
-            error = ValidationFailed
-        elif earlier:
+        if earlier:
             error = None if earlier[0] == asked else KeyReused
-        elif value == REFUSED:
+        elif value == REFUSED or (start_by and finish_by and start_by > finish_by):
             error = ValidationFailed
         elif same and self.model.jobs[same].value != value:
             error = Conflict

@@ -106,6 +106,7 @@ class EngineMachine(Clients):
         keeper = self.engine.workers[worker].leases
         self.model.beat(keeper.held_contexts(), stops=stops, now=self.now)
         keeper.stops = stops
+        keeper.look()
         keeper.beat()
         keeper.stops = False
         self.look()

@@ -124,6 +124,13 @@ def test_attempts_that_are_past_their_time_one_after_the_other_are_not_stuck(wor
     assert worker.ended == 0
 
 
+def test_a_worker_that_was_asked_to_stop_is_left_to_it(worker: Worker):
+    worker.hears, worker.overdue = False, ["a/1"]
+    worker.watchdog.rest()
+    worker.look(20)
+    assert (worker.echoes, worker.ended) == (0, 0)
+
+
 def test_it_goes_on_after_any_error(worker: Worker):
     worker.broker = ZeroDivisionError("an error nobody thought of")
     worker.watchdog.start()
