@@ -1,12 +1,11 @@
 """Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring] [batches] [outreach]`.
 
-A run of all parts writes `benchmarks/RESULTS.md`; a run of some only prints.
+Each part that is measured writes its page in `benchmarks/results/`.
 """
 
 import argparse
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from benchmarks.peers import require_peers
 from benchmarks.report import Table, machine, page
 from benchmarks.rescoring import measure_rescoring
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+RESULTS = Path(__file__).with_name("results")
 
 
 def main() -> None:
@@ -46,17 +45,16 @@ def main() -> None:
     if "jobs" in chosen:
         require_peers()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave every block, so that nothing is left behind
-    busy = os.getloadavg()[0]
     started = time.monotonic()
-    tables = []
     for name in chosen:
         print(f"{name} …", flush=True)
-        for table in parts[name]():
+        busy = os.getloadavg()[0]  # after the part before it: that one's load too
+        tables = parts[name]()
+        for table in tables:
             print(f"\n{table.markdown()}", flush=True)
-            tables.append(table)
-    arguments = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    if not options.parts:
-        RESULTS.write_text(page(tables, command=arguments, busy=busy), encoding="utf-8")
+        if options.largest == max(YEARS):
+            written = page(tables, command=f"python -m benchmarks {name}", busy=busy)
+            (RESULTS / f"{name}.md").write_text(written, encoding="utf-8")
     print(f"{time.monotonic() - started:.0f} s in all, on {machine()}")
 
 

@@ -48,7 +48,7 @@ def page(tables: Iterable[Table], *, command: str, busy: float) -> str:
         f"Written by `{command}`; do not edit. {machine()}",
         "",
         "Latencies are milliseconds. The load generator runs on the same cores as what it measures. Ratios are taken",
-        f"within a round, because the machine's speed changes between rounds. Load average before the run: {busy:.1f}",
+        f"within a round, because the machine's speed changes between rounds. Load average before it: {busy:.1f}",
         "(anything near the number of cores means that other programs slowed the measurements).",
         "",
     ]

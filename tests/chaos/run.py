@@ -43,7 +43,7 @@ class Options:
     jobs: int
     plan: list[Fault]
     clients: int = 8
-    rare_every: int = 1_000  # orders: among them one of each that is rare
+    rare_every: int = 2_000  # orders: among them one of each that is rare
 
 
 def carry_out(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
@@ -135,7 +135,16 @@ def _start(programs: Programs, port: int) -> None:
         *("--worker-class", "gthread", "--workers", "1", "--threads", "16", "--no-control-socket"),
     )
     for name in ("interactive-1", "interactive-2"):
-        options = ("--pool", "threads", "--concurrency", "4", "-Q", "interactive,outbound,maintenance", "-n", f"{name}@chaos")
+        options = (
+            "--pool",
+            "threads",
+            "--concurrency",
+            "4",
+            "-Q",
+            "interactive,outbound,maintenance",
+            "-n",
+            f"{name}@chaos",
+        )
         programs.add(name, *celery, "worker", *options, *quiet)
     options = ("--pool", "prefork", "--concurrency", "2", "-Q", "batch,maintenance", "-n", "batch@chaos")
     programs.add("batch", *celery, "worker", *options, *quiet)

@@ -12,5 +12,5 @@ def test_a_page_says_how_and_where_it_was_measured():
 
     assert "`python -m benchmarks`" in text
     assert "lightgbm" in text
-    assert "before the run: 1.3" in text
+    assert "before it: 1.3" in text
     assert text.endswith(TABLE.markdown())

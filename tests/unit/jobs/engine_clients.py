@@ -170,31 +170,18 @@ class Clients(RuleBasedStateMachine):
             if job.bulk == bulk and job.state not in FINAL:
                 self.model.cancel(job_id)
 
-    def _is_letter(self, job_id: UUID) -> bool:
-        job = self.model.jobs[job_id]
-        return job.state in DEAD and job.resolution is None and job.parent is None
-
-    @precondition(lambda self: any(job.state in DEAD for job in self.model.jobs.values()))
-    @rule(which=WHICH)
-    def replay(self, which):
-        job_id = newest([job_id for job_id, job in self.model.jobs.items() if job.state in DEAD], which)
-        letter = self.model.jobs[job_id]
-        unique = letter.kind.unique is not None and self.model.unfinished_like(letter.kind, letter.value)
-        refused = not self._is_letter(job_id) or unique
-        with refused_with(Conflict if refused else None):
-            new = replay(job_id).id
-        self.look()
-        if not refused:
-            letter.resolution = Resolution.REPLAYED
-            self._expect(new, letter.kind.name, letter.value, Terms(priority=letter.priority), replay_of=job_id)
-
     @precondition(lambda self: any(job.state in FINAL for job in self.model.jobs.values()))
-    @rule(which=WHICH)
-    def discard(self, which):
+    @rule(which=WHICH, again=st.booleans())
+    def deal_with_a_dead_letter(self, which, *, again):
         job_id = newest([job_id for job_id, job in self.model.jobs.items() if job.state in FINAL], which)
-        allowed = self._is_letter(job_id)
-        with refused_with(None if allowed else Conflict):
-            discard(job_id, reason="seen")
+        letter = self.model.jobs[job_id]
+        is_none = letter.state not in DEAD or letter.resolution is not None or letter.parent is not None
+        refused = is_none or (again and letter.kind.unique and self.model.unfinished_like(letter.kind, letter.value))
+        with refused_with(Conflict if refused else None):
+            new = replay(job_id).id if again else discard(job_id, reason="seen")
         self.look()
-        if allowed:
-            self.model.jobs[job_id].resolution = Resolution.DISCARDED
+        if refused:
+            return
+        letter.resolution = Resolution.REPLAYED if again else Resolution.DISCARDED
+        if again:
+            self._expect(new, letter.kind.name, letter.value, Terms(priority=letter.priority), replay_of=job_id)
