@@ -28,7 +28,6 @@ class JobRow:
     attempt: int
     max_attempts: int
     parent_id: UUID | None
-    client: str | None
     created_at: datetime
     finished_at: datetime | None
     chunks: int  # asked for, 0 of a kind without any
@@ -62,7 +61,7 @@ def gather(engine: Engine, files: Path) -> Evidence:
 
 
 def _read_jobs(connection: Connection, evidence: Evidence) -> None:
-    columns = (Job.id, Job.kind, Job.state, Job.attempt, Job.max_attempts, Job.parent_id, Job.client, Job.created_at)
+    columns = (Job.id, Job.kind, Job.state, Job.attempt, Job.max_attempts, Job.parent_id, Job.created_at)
     for *row, finished_at, request in connection.execute(select(*columns, Job.finished_at, Job.request)):
         chunks = request["chunks"] if row[1] == "chaos.chunks" else 0
         evidence.jobs[row[0]] = JobRow(*row, finished_at, chunks)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -78,7 +79,10 @@ class Load:
         self._give_up.set()
 
     def _work(self) -> None:
-        client = Client(self._port)
+        with closing(Client(self._port)) as client:
+            self._work_off(client)
+
+    def _work_off(self, client: "Client") -> None:
         mine: list[Submission] = []
         chance = Random(threading.current_thread().name)  # noqa: S311 - which job to look at, not a secret
         while (number := next(self._numbers)) < self._jobs:
@@ -139,6 +143,9 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        self._connection.close()
 
     def call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Return what is answered, status 0 if nothing is."""

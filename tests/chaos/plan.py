@@ -6,7 +6,7 @@ from enum import StrEnum
 from random import Random
 
 LEASE_SECONDS = 3.0
-RECONCILE_SECONDS = 0.5
+RECONCILE_SECONDS = 1.0
 
 
 class FaultKind(StrEnum):

@@ -24,8 +24,16 @@ class FaultyProxy(Proxy):
         self._losing = lose
 
     def _connect(self) -> socket.socket:
-        behind = super()._connect()
-        behind.settimeout(None)  # an idle connection is none that broke
+        if not isinstance(self._target, str):
+            behind = super()._connect()
+            behind.settimeout(None)  # an idle connection is none that broke
+            return behind
+        behind = socket.socket(socket.AF_UNIX)
+        try:
+            behind.connect(self._target)
+        except OSError:
+            behind.close()
+            raise
         return behind
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,9 +153,10 @@ def _start(programs: Programs, port: int) -> None:
 
 
 def _wait_ready(programs: Programs, port: int) -> None:
-    client, deadline = Client(port), time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + READY_SECONDS
     while True:
-        health = client.call("GET", f"{API}/health/ready")
+        with closing(Client(port)) as client:
+            health = client.call("GET", f"{API}/health/ready")
         if health.status == 200 and health.body["status"] == "ok" and len(health.body["workers"]) == 3:
             return
         if time.monotonic() > deadline:
@@ -166,7 +167,8 @@ def _wait_ready(programs: Programs, port: int) -> None:
 
 def _fire_every_minute(port: int) -> None:
     body = b'{"cron": "* * * * *", "paused": false}'
-    answer = Client(port).call("PATCH", f"{API}/schedules/{SCHEDULED}", body, {"Content-Type": "application/json"})
+    with closing(Client(port)) as client:
+        answer = client.call("PATCH", f"{API}/schedules/{SCHEDULED}", body, {"Content-Type": "application/json"})
     if answer.status != 200:
         raise RuntimeError(f"the schedule {SCHEDULED} cannot be changed: {answer.status} {answer.body}")
 

@@ -11,7 +11,7 @@ from backend.settings import Settings
 from tests.unit.jobs.engine_machine import EngineMachine
 from tests.unit.jobs.engine_stage import Engine, engine_on_stage
 
-STEPS = settings(stateful_step_count=40)
+STEPS = settings(max_examples=40, stateful_step_count=50)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """Many who submit at once, on real databases and a real broker: one job for a key, and nobody waits for nobody."""
 
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,19 +16,18 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from backend.app import create_app
-from backend.errors import Conflict, TooMany, Unavailable
+from backend.errors import Conflict, Unavailable
 from backend.extensions import Table, db, transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs.broker import make_celery
 from backend.jobs.bulk import cancel_bulk, get_bulk, list_bulk, submit_bulk
 from backend.jobs.claim import claim
 from backend.jobs.clock import utc_now
-from backend.jobs.context import JobContext
+from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.keys import KEPT_FOR, enter_key, forget_keys
 from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.leases import LeaseKeeper
-from backend.jobs.limits import Limits, Rate
 from backend.jobs.ring import Doorbell, Ring, publish
 from backend.jobs.states import JobState, Priority
 from backend.jobs.submit import submit
@@ -202,6 +201,31 @@ def test_many_jobs_end_together_while_a_bulk_is_cancelled_and_leases_are_kept(ap
     assert get_bulk(bulk_id).finished == 400
 
 
+def test_a_bulk_is_cancelled_while_the_leases_of_its_jobs_are_extended(app: Flask, monkeypatch):
+    bulk_id = submit_bulk([(KIND, Number(value=value)) for value in range(SEVERAL)], terms=Terms(client="c"))
+    first = list_bulk(bulk_id, after=-1, limit=1).jobs[0].id
+    claims = sorted(claim(KIND, first, worker="w", lease=LEASE), key=lambda one: one.job_id, reverse=True)
+    worker, extend = a_worker(app), LeaseKeeper._extend
+
+    def slowly(*arguments):
+        extend(*arguments)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(LeaseKeeper, "_extend", slowly)
+    with ExitStack() as held:
+        for one in claims:
+            context = JobContext(job_id=one.job_id, models=RecordingModels(app.extensions["models"]))
+            held.enter_context(worker.leases.holding(one, context))
+
+        def act(number: int):
+            time.sleep(0.2 * number)
+            return cancel_bulk(bulk_id) if number else worker.leases.beat()
+
+        answers = at_once(app, 2, act)
+    assert not [answer for answer in answers if isinstance(answer, Exception)]
+    assert get_bulk(bulk_id).states == {JobState.RUNNING: SEVERAL}
+
+
 def test_many_jobs_at_once_keep_their_results_and_one_that_lost_its_lease_keeps_nothing(app: Flask):
     ids = [submit(KIND, Number(value=value)).id for value in range(SEVERAL)]
 
@@ -217,13 +241,6 @@ def test_many_jobs_at_once_keep_their_results_and_one_that_lost_its_lease_keeps_
     with transaction(read_only=True) as session:
         names = set(session.scalars(select(ModelArtifact.name)))
     assert names == {f"m{value}" for value in range(SEVERAL) if value != 3}
-
-
-def test_ten_thousand_jobs_are_stored_in_one_call(app: Flask):
-    work = [(KIND, Number(value=value)) for value in range(10_000)]
-    bulk_id = submit_bulk(work, terms=TERMS)
-    assert get_bulk(bulk_id).states == {JobState.QUEUED: 10_000}
-    assert submit_bulk(work, terms=TERMS) == bulk_id
 
 
 def test_the_broker_hands_out_the_urgent_first(valkey: Valkey, tmp_path: Path):
@@ -246,58 +263,9 @@ def test_a_bulk_is_sent_as_few_rings_that_claim_all_of_it(app: Flask, valkey: Va
     )
     app.extensions["doorbell"] = doorbell
     submit_bulk([(KIND, Number(value=value)) for value in range(800)], terms=Terms(client="c"))
-    deadline = time.monotonic() + 20
-    while doorbell.waiting(KIND.queue) < 100 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: doorbell.waiting(KIND.queue) >= 100, seconds=20)
     time.sleep(0.5)
     assert 100 <= doorbell.waiting(KIND.queue) <= 150, "800 jobs, 8 for each ring"
-
-
-class TestRate:
-    @staticmethod
-    def rate(port: int, tmp_path: Path) -> Rate:
-        url = f"redis://127.0.0.1:{port}/0"
-        return Rate(Settings(broker_url=url, client_rate="5/hour", data_dir=tmp_path, _env_file=None))
-
-    def test_processes_share_what_a_client_may_submit(self, valkey: Valkey, tmp_path: Path):
-        one, other = self.rate(valkey.port, tmp_path), self.rate(valkey.port, tmp_path)
-        one.admit("a", 3)
-        other.admit("a", 2)
-        for rate in (one, other):
-            with pytest.raises(TooMany) as refused:
-                rate.admit("a", 1)
-            assert 1 <= refused.value.retry_after <= 3_600
-            rate.admit("b", 1)
-
-    def test_while_the_broker_is_away_each_counts_alone(self, valkey: Valkey, tmp_path: Path):
-        one, other = self.rate(valkey.port, tmp_path), self.rate(valkey.port, tmp_path)
-        one.admit("a", 5)
-        valkey.stop()
-        for rate in (one, other):
-            started = time.monotonic()
-            rate.admit("a", 5)
-            with pytest.raises(TooMany):
-                rate.admit("a", 1)
-            assert time.monotonic() - started < 3
-        valkey.start()
-
-    def test_a_broker_that_hangs_delays_one_submission_by_a_second_and_none_after_it(self, app, tmp_path: Path):
-        with socket.create_server(("127.0.0.1", 0)) as hung:
-            settings = Settings(
-                broker_url=f"redis://127.0.0.1:{hung.getsockname()[1]}/0",
-                client_rate="5000/hour",
-                data_dir=tmp_path,
-                _env_file=None,
-            )
-            limits = Limits(settings)
-            started = time.monotonic()
-            limits.admit("a", {"batch": 1})
-            first = time.monotonic() - started
-            for _ in range(100):
-                limits.admit("a", {"batch": 1})
-            after = time.monotonic() - started - first
-        assert first < 2.5
-        assert after < 1.0
 
 
 @pytest.fixture
@@ -324,7 +292,7 @@ def test_a_real_api_answers_fifty_posts_under_one_key_with_one_job(api: Stack):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("length", [256, 8_000, 10_000])
+@pytest.mark.parametrize("length", [256, 8_000])
 def test_a_real_api_answers_a_long_key_with_a_problem(api: Stack, length: int):
     refused = api.call("POST", "/api/ml/steady", {}, {"Idempotency-Key": "k" * length})
     assert (refused.status, refused.headers.get("Content-Type")) == (422, "application/problem+json"), refused

@@ -199,5 +199,5 @@ class TestUploads:
 
 def rows_of(service: FileService) -> str:
     """A file with one row for a model: every column it reads, all zero."""
-    names = service.app.extensions["models"].manifest("donor_availability").columns
+    names = [column.name for column in service.app.extensions["models"].manifest("donor_availability").columns]
     return ",".join(names) + "\n" + ",".join("0" for _ in names) + "\n"

@@ -22,7 +22,7 @@ from backend.jobs.submit import cancel, submit
 from backend.jobs.tables import ATTEMPT, JOB, KEY
 from backend.jobs.terms import Terms
 from tests.unit.jobs.engine_model import Expected, Model
-from tests.unit.jobs.engine_promises import Seen
+from tests.unit.jobs.engine_promises import Seen, check_promises
 from tests.unit.jobs.engine_stage import REFUSED, START, Call, Effect, Engine, Mood, Number
 
 T = TypeVar("T")
@@ -33,7 +33,11 @@ MANY_NAMES = st.sampled_from(("test.single", "test.many", "test.many", "test.who
 VALUES = st.sampled_from((0, 1, 2) * 5 + (REFUSED,))
 KEYS = st.sampled_from((None, None, None, "k1", "k2"))
 CLIENTS = st.sampled_from(("a", "b"))
-SECONDS_LEFT = st.sampled_from((None, None, None, 5, 20, 45))
+DEADLINES = st.sampled_from(  # seconds left to begin and to end; the last pair is refused
+    ((None, None), (None, None), (None, 5), (5, None), (5, 20), (20, 45), (None, 20), (45, 20))
+)
+MOST = 12  # jobs, about: more of them make each step slower and not richer
+JOBS, ATTEMPTS, EFFECTS = select(JOB), select(ATTEMPT).order_by(ATTEMPT.c.number), select(Effect.__table__)
 
 
 def newest(items: Sequence[T], which: int) -> T:
@@ -53,9 +57,7 @@ class Clients(RuleBasedStateMachine):
         self.error_around = sys.exc_info()[1]  # hypothesis may be dealing with the failure of an earlier run
         self.calls: list[Call] = []  # functions of jobs that run, also of those who lost their lease
         self.keys: dict[tuple[str, str], tuple[object, UUID, datetime]] = {}
-        self.bulks: list[UUID] = []
         self.seen = Seen({}, {}, [])
-        self.checked = self.seen  # at the end of the step before
         engine.clock.moment, engine.doorbell.mood = START, Mood.ARRIVES
         engine.doorbell.messages.clear()
         with transaction() as session:
@@ -68,20 +70,22 @@ class Clients(RuleBasedStateMachine):
 
     def look(self) -> dict[UUID, Row[Any]]:
         with transaction(read_only=True) as session:
-            jobs = {row.id: row for row in session.execute(select(JOB))}
+            jobs = {row.id: row for row in session.execute(JOBS)}
             attempts: dict[UUID, list[Row[Any]]] = {job_id: [] for job_id in jobs}
-            for row in session.execute(select(ATTEMPT).order_by(ATTEMPT.c.number)):
+            for row in session.execute(ATTEMPTS):
                 attempts[row.job_id].append(row)
-            self.seen = Seen(jobs, attempts, list(session.scalars(select(Effect))))
+            before, self.seen = self.seen, Seen(jobs, attempts, session.execute(EFFECTS).all())
+        check_promises(before, self.seen)
         return jobs
 
+    @precondition(lambda self: len(self.model.jobs) < MOST)
     @rule(
         name=NAMES,
         value=VALUES,
         client=CLIENTS,
         key=KEYS,
         priority=st.sampled_from(Priority),
-        deadlines=st.tuples(SECONDS_LEFT, SECONDS_LEFT),
+        deadlines=DEADLINES,
     )
     def submit(self, *, name, value, client, key, priority, deadlines):
         start_by, finish_by = (None if left is None else self.now + timedelta(seconds=left) for left in deadlines)
@@ -106,6 +110,7 @@ class Clients(RuleBasedStateMachine):
             self._expect(job_id, name, value, terms)
         self._enter_key(terms, asked, job_id)
 
+    @precondition(lambda self: len(self.model.jobs) < MOST)
     @rule(
         work=st.lists(st.tuples(MANY_NAMES, VALUES), min_size=1, max_size=4),
         client=CLIENTS,
@@ -128,7 +133,6 @@ class Clients(RuleBasedStateMachine):
         if earlier:
             assert bulk == earlier[1]
         else:
-            self.bulks.append(bulk)
             stored = sorted((row for row in rows.values() if row.bulk_id == bulk), key=lambda row: row.part)
             for place, ((name, value), row) in enumerate(zip(work, stored, strict=True)):
                 assert row.part == place
@@ -149,9 +153,12 @@ class Clients(RuleBasedStateMachine):
             self.keys[terms.client, terms.key] = (asked, subject, self.now)
 
     @precondition(lambda self: self.model.jobs)
-    @rule(which=WHICH)
-    def cancel(self, which):
+    @rule(which=WHICH, its_bulk=st.booleans())
+    def cancel(self, which, *, its_bulk):
         job_id = newest(list(self.model.jobs), which)
+        if its_bulk and self.model.jobs[job_id].bulk:
+            self._cancel_bulk(self.model.jobs[job_id].bulk)
+            return
         final = self.model.jobs[job_id].state in FINAL
         with refused_with(Conflict if final else None):
             cancel(job_id)
@@ -160,10 +167,7 @@ class Clients(RuleBasedStateMachine):
             self.model.cancel(job_id)
             self.model.advance(job_id, rows, self.now)
 
-    @precondition(lambda self: self.bulks)
-    @rule(which=WHICH)
-    def cancel_bulk(self, which):
-        bulk = newest(self.bulks, which)
+    def _cancel_bulk(self, bulk: UUID) -> None:
         cancel_bulk(bulk)
         self.look()
         for job_id, job in self.model.jobs.items():

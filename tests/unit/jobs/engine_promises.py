@@ -1,6 +1,7 @@
 """What must hold of the tables after every step, whatever was done."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,6 @@ from sqlalchemy import Row
 
 from backend.jobs.states import FINAL, MOVES, UNFINISHED, AttemptOutcome, JobState, Resolution
 from tests.unit.jobs.engine_model import FREE, Model
-from tests.unit.jobs.engine_stage import Effect
 
 RESOLVED = {"resolution", "resolution_reason", "resolved_at"}  # what may be written on a job that has ended
 
@@ -29,7 +29,7 @@ class Seen:
 
     jobs: dict[UUID, Row[Any]]
     attempts: dict[UUID, list[Row[Any]]]
-    effects: list[Effect]
+    effects: Sequence[Row[Any]]
 
 
 def check_promises(before: Seen, after: Seen) -> None:

@@ -67,8 +67,9 @@ def open_letters(**filters):
     return [job.id for job in list_dead(limit=100, **filters).jobs]
 
 
+@pytest.mark.usefixtures("doorbell")
 class TestList:
-    def test_failed_and_dead_jobs_are_listed_the_latest_first_with_counts(self, kind, fails, doorbell):
+    def test_failed_and_dead_jobs_are_listed_the_latest_first_with_counts(self, kind, fails):
         other = replace(kind, name="test.other")
         first, second, third = fails(kind), fails(kind), fails(other)
         set_columns(second, state=JobState.DEAD, error_code="worker_lost")
@@ -81,7 +82,7 @@ class TestList:
             ("test.other", "bad_artifact", 1),
         }
 
-    def test_the_most_frequent_error_comes_first(self, kind, fails, doorbell):
+    def test_the_most_frequent_error_comes_first(self, kind, fails):
         fails(replace(kind, name="test.other"))
         fails(kind)
         fails(kind)
@@ -94,7 +95,7 @@ class TestList:
         with pytest.raises(Conflict, match=f"is {state}; only failed and dead jobs are dead letters"):
             replay(letter)
 
-    def test_they_are_found_by_kind_error_and_end(self, kind, fails, doorbell):
+    def test_they_are_found_by_kind_error_and_end(self, kind, fails):
         other = replace(kind, name="test.other")
         first, second = fails(kind), fails(other)
         assert open_letters(kind="test.other") == [second]
@@ -104,7 +105,7 @@ class TestList:
         assert find_dead(kind="test.double") == [first]
         assert find_dead() == [first, second], "the oldest first"
 
-    def test_pages_show_each_once_also_those_that_ended_at_the_same_moment(self, kind, fails, doorbell):
+    def test_pages_show_each_once_also_those_that_ended_at_the_same_moment(self, kind, fails):
         ids = [fails(kind) for _ in range(7)]
         moment = utc_now()
         for job_id in ids[2:6]:
@@ -118,7 +119,7 @@ class TestList:
                 break
         assert sorted(seen) == sorted(ids)
 
-    def test_jobs_of_the_same_moment_fall_between_no_pages_either(self, kind, doorbell):
+    def test_jobs_of_the_same_moment_fall_between_no_pages_either(self, kind):
         ids = [submit(kind, Number()).id for _ in range(5)]
         moment = utc_now()
         for job_id in ids[1:4]:
@@ -128,6 +129,7 @@ class TestList:
         assert sorted(job.id for job in (*first.jobs, *rest.jobs)) == sorted(ids)
 
 
+@pytest.mark.usefixtures("doorbell")
 class TestReplay:
     def test_a_replay_is_a_new_job_with_the_request_and_without_the_deadlines(self, kind, letter, doorbell):
         job = replay(letter)
@@ -160,7 +162,7 @@ class TestReplay:
         with pytest.raises(Conflict, match="already replayed"):
             discard(letter, reason="twice")
 
-    def test_an_unknown_job_is_not_found(self, app):
+    def test_an_unknown_job_is_not_found(self):
         with pytest.raises(NotFound):
             replay(uuid4())
         with pytest.raises(NotFound):
@@ -168,13 +170,13 @@ class TestReplay:
 
     def test_a_kind_that_no_longer_exists_is_a_conflict_that_says_what_to_do(self, app, letter):
         offer(app)
-        with pytest.raises(Conflict, match="of kind test.double, which this version .* does not have; discard it"):
+        with pytest.raises(Conflict, match=r"of kind test\.double, which this version .* does not have; discard it"):
             replay(letter)
         discard(letter, reason="the kind is gone")
 
     def test_the_work_on_an_upload_is_not_replayed(self, app, kind, letter):
         offer(app, replace(kind, replayable=False))
-        with pytest.raises(Conflict, match="worked on an upload, .*; send the file again"):
+        with pytest.raises(Conflict, match=r"worked on an upload, .*; send the file again"):
             replay(letter)
 
     def test_a_part_is_replayed_by_its_whole(self, letter):
@@ -200,7 +202,7 @@ class TestReplay:
             replay(letter)
         assert open_letters() == [letter]
 
-    def test_a_unique_kind_is_not_replayed_beside_an_unfinished_job(self, app, kind, letter, doorbell):
+    def test_a_unique_kind_is_not_replayed_beside_an_unfinished_job(self, app, kind, letter):
         unique = replace(kind, unique=Unique.KIND)
         offer(app, unique)
         running = submit(unique, Number(value=7))
@@ -225,8 +227,9 @@ class TestDiscard:
             replay(letter)
 
 
+@pytest.mark.usefixtures("doorbell")
 class TestMany:
-    def test_one_that_cannot_be_replayed_keeps_none_of_the_others_back(self, kind, fails, doorbell):
+    def test_one_that_cannot_be_replayed_keeps_none_of_the_others_back(self, kind, fails):
         good, done, also = fails(kind), fails(kind), fails(kind)
         discard(done, reason="not needed")
         unknown = uuid4()
@@ -238,7 +241,7 @@ class TestMany:
             (unknown, f"no job {unknown}"),
         ]
 
-    def test_many_are_discarded_with_one_reason(self, kind, fails, doorbell):
+    def test_many_are_discarded_with_one_reason(self, kind, fails):
         ids = [fails(kind) for _ in range(3)]
         unknown = uuid4()
         result = discard_all([*ids, unknown], reason="an outage")

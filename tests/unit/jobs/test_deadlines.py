@@ -163,6 +163,7 @@ def test_an_attempt_past_the_end_is_not_kept_alive(kind, worker, doorbell):
         assert worker.leases.overdue() == [f"{job_id}/1"]
 
 
+@pytest.mark.usefixtures("doorbell")
 class TestParts:
     @pytest.fixture
     def whole(self, kind):
@@ -174,7 +175,7 @@ class TestParts:
         return replace(kind, name="test.whole", run=run)
 
     @pytest.fixture
-    def waiting(self, whole, worker, doorbell):
+    def waiting(self, whole, worker):
         """A job that waits for its parts, the first of which is released."""
         job_id = submitted(whole, "finish_by", priority=Priority.URGENT)
         execute(whole, job_id, worker)

@@ -57,7 +57,7 @@ def test_what_is_refused_takes_no_room(app, tmp_path):
     small.admit("a", {"batch": 2})
 
 
-def test_unfinished_jobs_are_counted_again_after_a_moment(app, kind, doorbell, worker, tmp_path, clock):
+def test_unfinished_jobs_are_counted_again_after_a_moment(kind, doorbell, worker, tmp_path, clock):
     one = limits(tmp_path, client_jobs=1)
     job = submit(kind, Number(), terms=Terms(client="a"))
     with pytest.raises(TooMany):
@@ -90,7 +90,7 @@ def test_jobs_that_nobody_submitted_fill_a_queue_and_no_client(app, kind, doorbe
 
 @pytest.mark.parametrize("setting", [{"client_jobs": 5}, {"max_queued": 5}, {"client_rate": "5/minute"}])
 def test_more_than_is_ever_let_in_is_refused_for_good_and_says_how_many_may_be(app, tmp_path, setting):
-    with pytest.raises(ValidationFailed, match="jobs: 6 at once .* send at most 5"):
+    with pytest.raises(ValidationFailed, match=r"jobs: 6 at once .* send at most 5"):
         limits(tmp_path, **setting).admit("a", {"batch": 4, "interactive": 2})
 
 

@@ -1,5 +1,6 @@
 """Deadlines as callers write them: a moment, or a duration from now."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -51,13 +52,9 @@ def test_a_moment_is_read_with_its_zone(moment: datetime, minutes: int):
 
 
 @given(st.text() | st.text("PTDHMSWY0123456789.-+:Z ", max_size=20))
-def test_whatever_is_written_is_a_moment_or_a_reason(text: str):
-    try:
-        deadline = read(text)
-    except ValidationError as error:
-        assert error.errors()[0]["msg"]
-    else:
-        assert deadline.utcoffset() is not None
+def test_whatever_is_written_is_a_moment_with_a_zone_or_refused(text: str):
+    with suppress(ValidationError):
+        assert read(text).utcoffset() is not None
 
 
 @pytest.mark.parametrize("text", ["P", "PT", "PX", "PT5", "P-1", "Pfive", "PT1E9S", "P999999999999D"])

@@ -49,6 +49,7 @@ def refuse(_request: Number) -> None:
     raise ValidationFailed(())
 
 
+@pytest.mark.usefixtures("doorbell")
 class TestKeys:
     def test_the_same_key_and_request_are_the_same_job_rung_for_once(self, kind, doorbell: SilentDoorbell):
         first = submit(kind, Number(value=1), terms=TERMS)
@@ -56,13 +57,13 @@ class TestKeys:
         assert again == first
         assert len(stored()) == len(doorbell.rings) == 1
 
-    def test_the_job_is_the_same_also_when_it_has_finished(self, kind, doorbell, worker: Worker):
+    def test_the_job_is_the_same_also_when_it_has_finished(self, kind, worker: Worker):
         first = submit(kind, Number(value=4), terms=TERMS)
         execute(kind, first.id, worker)
         again = submit(kind, Number(value=4), terms=TERMS)
         assert (again.id, again.state, again.result) == (first.id, JobState.SUCCEEDED, {"value": 8})
 
-    def test_another_request_under_the_same_key_is_refused(self, kind, doorbell):
+    def test_another_request_under_the_same_key_is_refused(self, kind):
         submit(kind, Number(value=1), terms=TERMS)
         for other in (Number(value=2), Number()):
             with pytest.raises(KeyReused):
@@ -71,34 +72,34 @@ class TestKeys:
             submit(replace(kind, name="test.other"), Number(value=1), terms=TERMS)
         assert len(stored()) == 1
 
-    def test_a_key_belongs_to_its_client(self, kind, doorbell):
+    def test_a_key_belongs_to_its_client(self, kind):
         mine = submit(kind, Number(), terms=TERMS)
         theirs = submit(kind, Number(), terms=replace(TERMS, client="10.0.0.2"))
         assert mine.id != theirs.id
 
-    def test_without_a_key_every_submission_is_a_job(self, kind, doorbell):
+    def test_without_a_key_every_submission_is_a_job(self, kind):
         assert submit(kind, Number()).id != submit(kind, Number()).id
 
-    def test_a_check_that_would_refuse_by_now_does_not_hide_the_first_job(self, kind, doorbell):
+    def test_a_check_that_would_refuse_by_now_does_not_hide_the_first_job(self, kind):
         first = submit(kind, Number(), terms=TERMS)
         strict = replace(kind, checks=(refuse,))
         assert submit(strict, Number(), terms=TERMS).id == first.id
         with pytest.raises(ValidationFailed):
             submit(strict, Number(), terms=replace(TERMS, key="k-2"))
 
-    def test_neither_does_a_deadline_that_has_passed_meanwhile(self, kind, doorbell):
+    def test_neither_does_a_deadline_that_has_passed_meanwhile(self, kind):
         soon = replace(TERMS, finish_by=utc_now() + HOUR)
         first = submit(kind, Number(), terms=soon)
         late = replace(soon, finish_by=utc_now() - HOUR)
         assert submit(kind, Number(), terms=late).id == first.id
 
-    def test_a_key_serves_for_a_day_and_is_then_forgotten(self, kind, doorbell, monkeypatch):
+    def test_a_key_serves_for_a_day_and_is_then_forgotten(self, kind, monkeypatch):
         first = submit(kind, Number(), terms=TERMS)
         tomorrow = utc_now() + KEPT_FOR
         monkeypatch.setattr(submitting, "utc_now", lambda: tomorrow)
         assert submit(kind, Number(value=2), terms=TERMS).id != first.id
 
-    def test_a_refused_submission_leaves_no_key(self, kind, doorbell):
+    def test_a_refused_submission_leaves_no_key(self, kind):
         with pytest.raises(ValidationFailed):
             submit(replace(kind, checks=(refuse,)), Number(), terms=TERMS)
         assert not was_submitted(TERMS)
@@ -116,11 +117,12 @@ class TestKeys:
             submit(kind, Number(value=5), terms=TERMS)
         assert len(stored()) == len(doorbell.rings) == 1
 
-    def test_a_key_that_is_none_is_refused(self, kind, doorbell):
+    def test_a_key_that_is_none_is_refused(self, kind):
         with pytest.raises(ValidationFailed, match="Idempotency-Key"):
             submit(kind, Number(), terms=replace(TERMS, key=""))
 
 
+@pytest.mark.usefixtures("doorbell")
 class TestUniqueKinds:
     def test_the_same_request_is_the_same_job_while_it_is_not_finished(self, one_at_a_time, doorbell, worker):
         first = submit(one_at_a_time, Number(value=1))
@@ -129,31 +131,31 @@ class TestUniqueKinds:
         execute(one_at_a_time, first.id, worker)
         assert submit(one_at_a_time, Number(value=1)).id != first.id
 
-    def test_another_request_is_refused_with_the_job_that_is_in_the_way(self, one_at_a_time, doorbell):
+    def test_another_request_is_refused_with_the_job_that_is_in_the_way(self, one_at_a_time):
         first = submit(one_at_a_time, Number(value=1))
         with pytest.raises(Conflict, match=f"job {first.id} .* wait for it or cancel it"):
             submit(one_at_a_time, Number(value=2))
         cancel(first.id)
         assert submit(one_at_a_time, Number(value=2)).state is JobState.QUEUED
 
-    def test_a_kind_that_is_unique_by_request_takes_other_requests(self, one_for_each, doorbell):
+    def test_a_kind_that_is_unique_by_request_takes_other_requests(self, one_for_each):
         first = submit(one_for_each, Number(value=1))
         assert submit(one_for_each, Number(value=2)).id != first.id
         assert submit(one_for_each, Number(value=1)).id == first.id
 
-    def test_a_key_stands_for_the_job_that_was_found(self, one_at_a_time, doorbell, worker):
+    def test_a_key_stands_for_the_job_that_was_found(self, one_at_a_time, worker):
         first = submit(one_at_a_time, Number(value=1))
         assert submit(one_at_a_time, Number(value=1), terms=TERMS).id == first.id
         execute(one_at_a_time, first.id, worker)
         assert submit(one_at_a_time, Number(value=1), terms=TERMS).id == first.id, "also when it has finished"
 
-    def test_a_refusal_leaves_no_key(self, one_at_a_time, doorbell):
+    def test_a_refusal_leaves_no_key(self, one_at_a_time):
         submit(one_at_a_time, Number(value=1))
         with pytest.raises(Conflict):
             submit(one_at_a_time, Number(value=2), terms=TERMS)
         assert not was_submitted(TERMS)
 
-    def test_a_schedule_that_fires_meanwhile_is_skipped(self, app, one_at_a_time, doorbell):
+    def test_a_schedule_that_fires_meanwhile_is_skipped(self, one_at_a_time):
         first = submit(one_at_a_time, Number(value=1))
         hourly = Schedule(name="hourly", kind=one_at_a_time.name, cron="0 * * * *")
         book = ScheduleBook([hourly], [one_at_a_time], timezone="UTC")

@@ -1,4 +1,4 @@
-"""Many small jobs at once: one call, one commit; whatever does not fit ends by itself, with the error that is its own."""
+"""Many small jobs at once: one call, one commit; what does not fit ends by itself, with the error that is its own."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,20 +7,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event, select, update
 
 from backend.errors import Cancelled, Expired, HandedBack, NotServed
 from backend.extensions import db, transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs.clock import utc_now
-from backend.jobs.context import JobContext, RecordingModels
+from backend.jobs.context import JobContext
 from backend.jobs.execute import execute
+from backend.jobs.kinds import JobKind
 from backend.jobs.states import JobState
 from backend.jobs.submit import cancel, submit
-from backend.jobs.tables import JOB, Job, JobAttempt, ModelPredictionLog
+from backend.jobs.tables import Job, JobAttempt
 from backend.jobs.terms import Terms
 from backend.jobs.views import get_job
-from tests.unit.conftest import Doubled, Number
+from tests.unit.conftest import Behaviour, Doubled, Number
 
 MANY = 5
 
@@ -46,12 +47,15 @@ def set_columns(job_id, **values):
 
 
 class Together:
-    """What `run_many` does; tests replace `act`. `sizes` remembers how many it was given."""
+    """What `run_many` of `kind` does; tests replace `act`. `sizes` remembers how many it was given."""
+
+    kind: JobKind
+    alone: Behaviour
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def act(self, requests, contexts):
+    def act(self, requests, _contexts):
         return [Doubled(value=2 * request.value) for request in requests]
 
     def run(self, requests, contexts):
@@ -61,13 +65,16 @@ class Together:
 
 
 @pytest.fixture
-def together() -> Together:
-    return Together()
+def together(kind, behaviour) -> Together:
+    together = Together()
+    together.kind = replace(kind, claims=MANY, run_many=together.run)
+    together.alone = behaviour
+    return together
 
 
 @pytest.fixture
-def many(kind, together):
-    return replace(kind, claims=MANY, run_many=together.run)
+def many(together):
+    return together.kind
 
 
 @pytest.fixture
@@ -123,9 +130,9 @@ def test_a_job_that_the_call_does_not_answer_is_run_alone(many, ids, worker, tog
 
 
 @pytest.mark.parametrize("answers", [0, MANY - 1, MANY + 1])
-def test_a_wrong_number_of_answers_is_none(many, ids, worker, together, behaviour, answers):
+def test_a_wrong_number_of_answers_is_none(ids, worker, together, behaviour, answers):
     together.act = lambda *_: [Doubled(value=-1)] * answers
-    execute(many, ids[0], worker)
+    execute(together.kind, ids[0], worker)
     succeeded_alone(ids, *range(MANY), behaviour=behaviour)
 
 
@@ -189,15 +196,15 @@ def test_when_all_leases_are_lost_nothing_is_stored(many, ids, worker, together)
     ("reason", "state"),
     [(Cancelled("on request"), "cancelled"), (Expired("too late"), "expired"), (HandedBack("stops"), "queued")],
 )
-def test_one_that_must_end_ends_so_without_being_run_again(many, ids, worker, together, behaviour, reason, state):
+def test_one_that_must_end_ends_so_without_being_run_again(ids, worker, together, reason, state):
     def act(requests, contexts):
         contexts[[one.value for one in requests].index(2)].end(reason)
         return [Doubled(value=2 * one.value) for one in requests]
 
     together.act = act
-    execute(many, ids[0], worker)
+    execute(together.kind, ids[0], worker)
     assert states(ids) == ["succeeded", "succeeded", state, "succeeded", "succeeded"]
-    assert behaviour.calls == 0
+    assert together.alone.calls == 0
 
 
 def test_one_cancelled_meanwhile_is_cancelled_at_the_next_beat(many, ids, worker, together):
@@ -212,7 +219,7 @@ def test_one_cancelled_meanwhile_is_cancelled_at_the_next_beat(many, ids, worker
     assert get_job(ids[4]).result is None
 
 
-def test_one_whose_time_has_passed_expires_and_the_others_succeed(many, ids, worker, together, behaviour, monkeypatch):
+def test_one_whose_time_has_passed_expires_and_the_others_succeed(ids, many, worker, together, monkeypatch):
     late = submit(many, Number(value=9), terms=Terms(finish_by=utc_now() + timedelta(hours=1))).id
 
     def act(requests, contexts):
@@ -224,7 +231,7 @@ def test_one_whose_time_has_passed_expires_and_the_others_succeed(many, ids, wor
     execute(many, late, worker)
     assert get_job(late).state is JobState.EXPIRED
     assert states(ids).count("succeeded") == MANY - 1
-    assert behaviour.calls == 0
+    assert together.alone.calls == 0
 
 
 def test_one_whose_rows_cannot_be_stored_fails_by_itself(many, ids, worker, together, behaviour):
@@ -238,47 +245,6 @@ def test_one_whose_rows_cannot_be_stored_fails_by_itself(many, ids, worker, toge
     execute(many, ids[0], worker)
     assert states(ids) == ["succeeded", "failed", "failed", "succeeded", "succeeded"]
     assert get_job(ids[1]).error.code == "internal_error"
-
-
-class FakeClient:
-    """A client with models of which every manifest says the same."""
-
-    class Manifest:
-        version, file = "1", "model"
-        files = {"model": "0" * 64}  # noqa: RUF012 - as in a manifest
-
-    def predict(self, _model, rows):
-        return [0.5] * len(rows)
-
-    def manifest(self, _model):
-        return self.Manifest()
-
-
-def test_the_log_of_model_calls_shares_one_call_among_the_jobs(many, ids, worker, together):
-    def act(requests, contexts):
-        contexts[0].models.predict("m", [[0]] * 10 * len(requests))
-        return [Doubled(value=0)] * len(requests)
-
-    together.act = act
-    execute(many, ids[0], replace(worker, models=FakeClient()))
-    with transaction(read_only=True) as session:
-        log = list(session.scalars(select(ModelPredictionLog)))
-        seconds = session.scalar(select(func.sum(JOB.c.model_seconds)))
-    assert {one.job_id for one in log} == set(ids)
-    assert [(one.model, one.calls, one.rows) for one in log] == [("m", 1, 10)] * MANY
-    assert sum(one.seconds for one in log) == pytest.approx(seconds)
-    assert get_job(ids[0]).timing.model == pytest.approx(seconds / MANY)
-
-
-@given(st.integers(1, 500), st.integers(1, 10_000))
-def test_every_share_says_the_calls_and_no_share_is_empty(jobs, rows):
-    models = RecordingModels(FakeClient())
-    models.predict("m", [[0]] * rows)
-    use = models.share(jobs).uses["m"]
-    assert use.calls == 1
-    assert use.rows >= 1
-    assert abs(use.rows - rows / jobs) <= 1
-    assert use.seconds * jobs == pytest.approx(models.seconds)
 
 
 class Anything(BaseModel):
