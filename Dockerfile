@@ -22,4 +22,4 @@ VOLUME /data
 EXPOSE 8000
 CMD ["gunicorn", "backend.app:create_app()", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
      "--workers", "2", "--threads", "96", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "35", \
-     "--no-control-socket"]
+     "--limit-request-field_size", "32768", "--no-control-socket"]

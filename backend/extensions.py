@@ -147,7 +147,8 @@ def engine_options(url: str) -> dict[str, Any]:
         return pool | {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}}
     options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}"
     return pool | {
-        "connect_args": {"connect_timeout": 3, "options": options},
+        # A server that vanished without a word is noticed within ten seconds.
+        "connect_args": {"connect_timeout": 3, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "options": options},
     }
 
 

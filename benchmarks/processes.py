@@ -83,6 +83,7 @@ class Installation:
             "SIGKILL",
             *(sys.executable, "-m", "gunicorn", factory, "--bind", f"{HOST}:{self.port}"),
             *("--worker-class", "gthread", "--workers", "1", "--threads", "96", "--no-control-socket"),
+            *("--limit-request-field_size", "32768"),
         )
         self._wait_for("api", "Booting worker")
 

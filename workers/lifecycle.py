@@ -18,7 +18,7 @@ from flask import Flask
 
 from backend.app import create_app
 from backend.domains.catalog import domains, model_names
-from backend.errors import SanguineError
+from backend.errors import SanguineError, Unavailable
 from backend.inference.client import ModelClient
 from backend.inference.tables import enter_loaded
 from backend.jobs.broker import make_celery
@@ -144,8 +144,11 @@ def _load_models(process: Process) -> dict[str, str | None]:
         if error is not None:
             log.error("model_not_loaded", model=name, reason=str(error))
     manifests = {name: models.manifest(name) for name, error in outcome.items() if error is None}
-    with process.app.app_context():
-        enter_loaded(manifests.values(), at=utc_now())
+    try:
+        with process.app.app_context():
+            enter_loaded(manifests.values(), at=utc_now())
+    except Unavailable as error:  # they serve all the same
+        log.warning("loading_not_entered", reason=str(error))
     return {name: manifests[name].files[manifests[name].file] if name in manifests else None for name in outcome}
 
 

@@ -202,7 +202,11 @@ IMPORT_PART = JobKind(
     queue="batch",
     timeout=300,
     retries=5,
-    retry_on=(Unavailable, IntegrityError),  # somebody else added the same record at the same moment
+    retry_on=(
+        Unavailable,
+        OSError,
+        IntegrityError,
+    ),  # a full disk; somebody else added the same record at the same moment
 )
 IMPORT_FILE = JobKind(
     name="platform.import_file",
@@ -214,5 +218,6 @@ IMPORT_FILE = JobKind(
     queue="batch",
     timeout=1800,
     retries=3,
+    retry_on=(Unavailable, OSError),
     replayable=False,
 )

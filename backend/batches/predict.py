@@ -93,6 +93,7 @@ PREDICT_PART = JobKind(
     queue="batch",
     timeout=1800,  # a part of Parquet is a row group, which may be the whole file
     retries=3,
+    retry_on=(Unavailable, OSError),  # a full disk
 )
 PREDICT_FILE = JobKind(
     name="platform.predict_file",
@@ -104,5 +105,6 @@ PREDICT_FILE = JobKind(
     queue="batch",
     timeout=1800,
     retries=3,
+    retry_on=(Unavailable, OSError),
     replayable=False,
 )

@@ -9,6 +9,7 @@ from backend.batches.parts import input_path
 from backend.batches.predict import PREDICT_FILE
 from backend.batches.schemas import BatchQuery, BatchRequest, ImportRequest, RowsRequest, Upload
 from backend.batches.targets import target_of
+from backend.errors import Unavailable
 from backend.files.storage import Storage, Stored, current_storage
 from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
@@ -39,6 +40,8 @@ def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes], *,
             format=asked.format or format_,
         )
         return _submit(PREDICT_FILE, request, storage, terms, job_id=job_id, identity=asked.model_dump_json())
+    except Unavailable:  # perhaps only the answer to the COMMIT was lost: the sweep removes what belongs to no job
+        raise
     except BaseException:
         storage.remove(job_id)
         raise
@@ -70,6 +73,8 @@ def submit_import(name: str, format_: Format, chunks: Iterable[bytes], *, terms:
         return _submit(
             IMPORT_FILE, ImportRequest(into=name, upload=upload), storage, terms, job_id=job_id, identity=name
         )
+    except Unavailable:  # perhaps only the answer to the COMMIT was lost: the sweep removes what belongs to no job
+        raise
     except BaseException:
         storage.remove(job_id)
         raise

@@ -55,7 +55,9 @@ class Storage:
         folder = self.create(job_id)
         digest, size = hashlib.sha256(), 0
         try:
-            with (folder / name).open("xb") as file:
+            with _disk():
+                file = (folder / name).open("xb")
+            with file:
                 for chunk in chunks:  # their errors are the sender's, not the disk's
                     with _disk():
                         file.write(chunk)

@@ -40,6 +40,7 @@ def make_celery(settings: Settings, *, impatient: bool = False) -> Celery:
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_proc_alive_timeout=60.0,  # a child imports and loads models; the four seconds of Celery kill it over and over
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

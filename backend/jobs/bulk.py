@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import JSON, Uuid, bindparam, case, cast, column, func, insert, literal, select, update
+from sqlalchemy.orm import Session
 
 from backend.errors import FieldError, InputError, NotFound, ValidationFailed
 from backend.extensions import transaction
@@ -81,7 +82,7 @@ def submit_bulk(work: Sequence[tuple[JobKind, BaseModel]], *, terms: Terms) -> U
             stands_for = enter_key(session, digest, bulk_id, fingerprint=fingerprint, now=utc_now())
             if stands_for != bulk_id:
                 return stands_for
-        session.execute(insert(JOB), rows)
+        _insert(session, rows)
     for row in rows:  # the doorbell sends as many rings as the workers need
         current_doorbell().ring(row["kind"], row["queue"], row["id"], priority=row["priority"])
     log.info("bulk_submitted", bulk_id=str(bulk_id), jobs=len(rows))
@@ -156,6 +157,28 @@ def cancel_bulk(bulk_id: UUID) -> BulkView:
         session.execute(select(JOB.c.id).where(*left).order_by(JOB.c.id).with_for_update()).all()
         session.execute(asked)
     return get_bulk(bulk_id)
+
+
+def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows of a bulk: what differs between them as one JSON text, quicker by far than to parse VALUES."""
+    own = {row["id"].hex: {name: row[name] for name in _OWN} for row in rows}
+    common = {name: value for name, value in rows[0].items() if name not in _OWN and name != "id"}
+    each = func.json_each(bindparam("own", own, type_=JSON)).table_valued("key", column("value", JSON))
+    value = each.c.value
+    selected = {
+        JOB.c.id: cast(each.c.key, Uuid),
+        JOB.c.kind: value["kind"].as_string(),
+        JOB.c.queue: value["queue"].as_string(),
+        JOB.c.request: value["request"],
+        JOB.c.max_attempts: value["max_attempts"].as_integer(),
+        JOB.c.notify: value["notify"].as_boolean(),
+        JOB.c.part: value["part"].as_integer(),
+        **{JOB.c[name]: literal(value, JOB.c[name].type) for name, value in common.items()},
+    }
+    session.execute(insert(JOB).from_select(list(selected), select(*selected.values())))
+
+
+_OWN = ("kind", "queue", "request", "max_attempts", "notify", "part")  # columns that differ within a bulk
 
 
 def _check(work: Sequence[tuple[JobKind, BaseModel]]) -> None:

@@ -30,7 +30,7 @@ OFFLINE = 30.0  # seconds for which each process counts by itself after the brok
 
 _COUNTS = (
     select(JOB.c.queue, JOB.c.client, JOB.c.state, func.count())
-    .where(JOB.c.state.in_(sorted(UNFINISHED)))
+    .where(JOB.c.state.in_(sorted(UNFINISHED)), JOB.c.parent_id.is_(None))  # parts are their job's own matter
     .group_by(JOB.c.queue, JOB.c.client, JOB.c.state)
 )
 

@@ -158,5 +158,8 @@ def _due(queue: str, patience: timedelta, *, limit: int) -> list[tuple[str, UUID
 def _mark_rung(job_ids: list[UUID]) -> None:
     if not job_ids:
         return
+    rung = Job.id.in_(job_ids)
     with transaction() as session:
-        session.execute(update(Job).where(Job.id.in_(job_ids)).values(rung_at=utc_now()))
+        # In the order of all who lock many: nobody waits for one who waits for them.
+        session.execute(select(Job.id).where(rung).order_by(Job.id).with_for_update()).all()
+        session.execute(update(Job).where(rung).values(rung_at=utc_now()))

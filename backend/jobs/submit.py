@@ -184,11 +184,15 @@ def _store(session: Session, kind: JobKind, new: dict[str, Any], *, terms: Terms
     if session.scalar(insert_new(JOB).values(new).returning(JOB.c.id)) is not None:
         return Job(**new)
     unfinished = select(Job).where(Job.unique_key == new["unique_key"], Job.state.in_(UNFINISHED))
-    job = session.scalars(unfinished).one_or_none()
+    job = session.scalars(unfinished.with_for_update()).one_or_none()
     if job is None:
         raise Unavailable(f"another job of kind {kind.name} ended at this moment")
     if job.request != new["request"]:
         raise Conflict(_unfinished(kind, job))
+    if terms.callback not in (None, job.callback):
+        if job.callback is not None:
+            raise Conflict(f"{_unfinished(kind, job)}; another address than yours is told of its end")
+        job.callback, job.notify = terms.callback, True
     if digest is not None:
         point_key(session, digest, job.id)
     return job

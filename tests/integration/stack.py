@@ -64,6 +64,7 @@ class Stack:
         self.start(
             "api",
             *(str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread"),
+            *("--limit-request-field_size", "32768"),  # as in supervisord.conf and the Dockerfile
             *("--threads", "8", "--workers", "1", "--worker-tmp-dir", "/dev/shm", "backend.app:create_app()"),  # noqa: S108
         )
         wait_until(lambda: self.call("GET", "/api/ml/health/live").status == 200, seconds=30, what=self.tail("api"))

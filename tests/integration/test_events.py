@@ -63,7 +63,9 @@ def told(heard: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_a_job_is_followed_to_its_end_whatever_cuts_the_stream(api: Stack, valkey: Valkey):
-    api.start_worker("interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4, app=STEADY)
+    api.start_worker(
+        "interactive", queues="interactive,outbound,maintenance", pool="threads", concurrency=4, app=STEADY
+    )
     api.start_beat()
     through_a_failure_and_again_from_where_it_was_cut(api)
     while_the_broker_stops(api, valkey)

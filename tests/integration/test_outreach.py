@@ -27,7 +27,11 @@ def running(tmp_path: Path, postgresql: str, valkey: Valkey) -> Iterator[Stack]:
     stack.start_api()
     for name in ("first", "second"):
         stack.start_worker(
-            name, queues="interactive,outbound,maintenance", pool="threads", concurrency=2, app="tests.integration.wakeful"
+            name,
+            queues="interactive,outbound,maintenance",
+            pool="threads",
+            concurrency=2,
+            app="tests.integration.wakeful",
         )
     stack.start_worker("batch", queues="batch,maintenance", pool="prefork", concurrency=1)
     stack.start_beat()
