@@ -134,7 +134,7 @@ def test_the_public_key_is_published(client: FlaskClient):
         ("POST", "/rotate"),
         ("POST", "/test"),
         ("GET", "/deliveries"),
-        ("POST", f"/deliveries/{uuid4()}/redeliver"),
+        ("POST", "/deliveries/00000000-0000-4000-8000-000000000000/redeliver"),
     ],
 )
 def test_an_unknown_webhook_is_a_404(client: FlaskClient, method, path):
