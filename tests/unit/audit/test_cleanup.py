@@ -20,7 +20,8 @@ from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
 
 CUTOFF = datetime(2025, 6, 1, tzinfo=UTC)
 OLD, NEW = CUTOFF - timedelta(days=10), CUTOFF + timedelta(days=1)
-LOGS, JOBS = DOMAIN.retentions[0], DOMAIN.retentions[2]
+RETENTIONS = {retention.table: retention for retention in DOMAIN.retentions}
+LOGS, JOBS = RETENTIONS[ModelPredictionLog], RETENTIONS[Job]
 
 
 def a_job(*, created=OLD, finished=OLD, state=JobState.SUCCEEDED, attempts=1, logs=0, at=OLD):

@@ -109,6 +109,8 @@ class Clients(RuleBasedStateMachine):
         else:
             self._expect(job_id, name, value, terms)
         self._enter_key(terms, asked, job_id)
+        if key:
+            assert submit(kind, Number(value=value), terms=terms).id == job_id
 
     @precondition(lambda self: len(self.model.jobs) < MOST)
     @rule(
@@ -158,7 +160,10 @@ class Clients(RuleBasedStateMachine):
         job_id = newest(list(self.model.jobs), which)
         if its_bulk and self.model.jobs[job_id].bulk:
             self._cancel_bulk(self.model.jobs[job_id].bulk)
-            return
+        else:
+            self._cancel_one(job_id)
+
+    def _cancel_one(self, job_id: UUID) -> None:
         final = self.model.jobs[job_id].state in FINAL
         with refused_with(Conflict if final else None):
             cancel(job_id)

@@ -101,23 +101,32 @@ class EngineMachine(Clients):
         if call:
             self.calls.append(call)
 
-    @rule(worker=st.integers(0, 1), stops=st.sampled_from((False, False, False, True)))
-    def a_worker_beats(self, worker, stops):
-        keeper = self.engine.workers[worker].leases
-        self.model.beat(keeper.held_contexts(), stops=stops, now=self.now)
-        keeper.stops = stops
-        keeper.look()
-        keeper.beat()
-        keeper.stops = False
+    @rule(stops=st.sampled_from((False, False, True)))
+    def workers_beat(self, *, stops):
+        """All of them; the first one stops if one does."""
+        for worker in self.engine.workers:
+            keeper = worker.leases
+            keeper.stops = stops and worker is self.engine.workers[0]
+            self.model.beat(keeper.held_contexts(), stops=keeper.stops, now=self.now)
+            keeper.look()
+            keeper.beat()
         self.look()
 
     @precondition(lambda self: self.calls)
-    @rule(which=WHICH, worker=st.integers(0, 1), how=st.sampled_from(How))
-    def a_worker_wakes_when_another_has_its_job(self, which, worker, how):
-        call = newest(self.calls, which)
+    @rule(which=WHICH)
+    def a_running_job_hears_of_its_cancel(self, which):
+        self._cancel_one(newest(self.calls, which).contexts[0].job_id)
+        self.workers_beat(stops=False)
+
+    @precondition(lambda self: self.calls)
+    @rule(which=WHICH, worker=st.integers(0, 1), how=st.sampled_from(How), beats=st.booleans())
+    def a_worker_wakes_when_another_has_its_job(self, which, worker, how, *, beats):
+        call = newest([call for call in self.calls if call.together] or self.calls, which)
         self.time_passes(LEASE.total_seconds() + 1)
         self.reconcile()
         self._deliver(self._message_for(call.contexts[0].job_id), worker)
+        if beats:
+            self.workers_beat(stops=False)
         self._end_as(call, how)
 
     @precondition(lambda self: any(not call.together for call in self.calls))

@@ -60,7 +60,7 @@ def test_every_end_is_announced_once(kind: JobKind, doorbell: SilentDoorbell, st
     assert delivery.delivery_job_id == delivery_job.id
     assert delivery_job.request == {"delivery_id": str(delivery.id)}  # and nothing of anybody
     assert not delivery_job.notify
-    assert doorbell.rings == [(DELIVERY_KIND, "interactive", delivery_job.id)]
+    assert doorbell.rings == [(DELIVERY_KIND, "outbound", delivery_job.id)]
 
 
 def test_a_job_that_is_not_finished_is_not_announced(kind: JobKind):
