@@ -104,7 +104,7 @@ def _on_setup(sender: str, instance: WorkController, **_: Any) -> None:
 
 
 def _on_child_start(**_: Any) -> None:
-    _load_models(current_process())  # no more: Celery ends a child that takes longer than four seconds to start
+    _load_models(current_process())  # no more: its pool waits for it
 
 
 def _on_ready(sender: Consumer, **_: Any) -> None:

@@ -93,6 +93,7 @@ def hand_back(claim: Claim) -> None:
             available_at=now,
             rung_at=None,
         )
+        _end_if_asked(session, claim, now)
 
 
 def fail(claim: Claim, *, code: str, message: str) -> None:
@@ -128,7 +129,7 @@ def expire(claim: Claim, *, message: str) -> None:
 
 
 def retry(claim: Claim, *, code: str, message: str, backoff: Sequence[float] = ()) -> JobState:
-    """Queue the job again after a pause, or declare it dead when its attempts are used up; returns which."""
+    """Queue the job again after a pause; one with no attempt left is dead, one that was to be cancelled is."""
     now = utc_now()
     last = claim.attempt >= claim.max_attempts
     with transaction() as session:
@@ -144,7 +145,9 @@ def retry(claim: Claim, *, code: str, message: str, backoff: Sequence[float] = (
             available_at=now if last else now + pause_after(claim.attempt, backoff),
             rung_at=None,
         )
-    return JobState.DEAD if last else JobState.QUEUED
+        if last:
+            return JobState.DEAD
+        return JobState.CANCELLED if _end_if_asked(session, claim, now) else JobState.QUEUED
 
 
 def cancel_running(claim: Claim) -> None:
@@ -152,6 +155,13 @@ def cancel_running(claim: Claim) -> None:
     now = utc_now()
     with transaction() as session:
         _leave_running(session, claim, now, outcome=AttemptOutcome.CANCELLED, state=JobState.CANCELLED, finished_at=now)
+
+
+def _end_if_asked(session: Session, claim: Claim, now: datetime) -> bool:
+    """Cancel a job that is queued again although somebody asked for its cancel; returns whether it was so."""
+    asked = (JOB.c.id == claim.job_id, JOB.c.state == JobState.QUEUED, JOB.c.cancel_requested_at.is_not(None))
+    ended = update(JOB).where(*asked).values(state=JobState.CANCELLED, finished_at=now).returning(JOB.c.id)
+    return session.scalar(ended) is not None
 
 
 def pause_after(attempt: int, backoff: Sequence[float] = ()) -> timedelta:

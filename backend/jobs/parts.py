@@ -64,7 +64,8 @@ def store_parts(session: Session, parent_id: UUID, parts: Parts) -> None:
         }
         for number, request in enumerate(parts.requests)
     ]
-    session.execute(insert(JOB), rows)
+    if rows:  # without any, the job runs again at once
+        session.execute(insert(JOB), rows)
 
 
 def part_results(session: Session, parent_id: UUID) -> list[dict[str, Any]]:

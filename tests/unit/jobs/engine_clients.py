@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from sqlalchemy import Row, delete, select
 
 from backend.errors import Conflict, KeyReused, ValidationFailed
@@ -36,7 +36,7 @@ CLIENTS = st.sampled_from(("a", "a", "b"))
 DEADLINES = st.sampled_from(  # seconds left to begin and to end; the last pair is refused
     ((None, None), (None, None), (None, 5), (5, None), (5, 20), (20, 45), (None, 20), (45, 20))
 )
-MOST = 12  # jobs, about: more of them make each step slower and not richer
+MOST = 15  # jobs, about: more of them make each step slower and not richer
 JOBS, ATTEMPTS, EFFECTS = select(JOB), select(ATTEMPT).order_by(ATTEMPT.c.number), select(Effect.__table__)
 
 
@@ -77,6 +77,13 @@ class Clients(RuleBasedStateMachine):
             before, self.seen = self.seen, Seen(jobs, attempts, session.execute(EFFECTS).all())
         check_promises(before, self.seen)
         return jobs
+
+    @initialize(finish=st.sampled_from((None, 20, 45)))
+    def start_with_a_few_jobs(self, finish):
+        """Store what most of the rules need: jobs that are claimed together, and one in parts."""
+        usual = {"client": "a", "key": None, "priority": Priority.NORMAL}
+        self.submit_bulk(work=[("test.many", 1)] * 3, **usual)
+        self.submit(name="test.whole", value=2, deadlines=(None, finish), **usual)
 
     @precondition(lambda self: len(self.model.jobs) < MOST)
     @rule(

@@ -70,7 +70,7 @@ class Expected:
         self.state = state
 
     def queue_again(self, *, available_at: datetime, rung_at: datetime | None = None) -> None:
-        self.move(JobState.QUEUED)
+        self.move(JobState.CANCELLED if self.asked_to_cancel else JobState.QUEUED)
         self.available_at, self.rung_at = available_at, rung_at
 
     @property

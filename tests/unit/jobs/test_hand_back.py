@@ -1,6 +1,7 @@
 """A job that its worker hands back goes on elsewhere, at no cost to it."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -15,8 +16,9 @@ from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.leases import LeaseKeeper
 from backend.jobs.states import AttemptOutcome, JobState
-from backend.jobs.submit import submit
+from backend.jobs.submit import cancel, submit
 from backend.jobs.tables import Job, JobAttempt
+from backend.jobs.views import get_job
 from tests.unit.conftest import LEASE, Behaviour, Doubled, Number, SilentDoorbell
 
 
@@ -121,3 +123,13 @@ def test_a_keeper_names_the_attempts_that_are_past_their_time(kind: JobKind, app
         context.begin(timeout=-1)
         assert keeper.overdue() == [f"{job.id}/1"]
     assert keeper.overdue() == []
+
+
+def test_a_job_that_was_to_be_cancelled_is_not_queued_again(kind: JobKind, doorbell):
+    for leave in (finish.hand_back, partial(finish.retry, code="x", message="it went away")):
+        job = submit(kind, Number())
+        (held,) = claim(kind, job.id, worker="w1", lease=LEASE)
+        cancel(job.id)
+        leave(held)
+        ended = get_job(job.id)
+        assert (ended.state, ended.finished_at is not None) == (JobState.CANCELLED, True)

@@ -161,3 +161,9 @@ def test_parts_are_listed_by_themselves_and_not_among_the_jobs(kind, whole, work
     assert [one.id for one in listed()] == [job.id]
     assert {one.parent_id for one in listed(job.id)} == {job.id}
     assert len(listed(job.id)) == 3
+
+
+def test_a_job_with_nothing_to_leave_to_parts_runs_again_at_once(kind, whole, worker, doorbell):
+    job = submit(whole, Number(value=0))
+    run_everything(doorbell, worker, kind, whole)
+    assert get_job(job.id).result == {"value": 0}
