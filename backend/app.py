@@ -11,6 +11,7 @@ from backend.extensions import db, engine_options, migrate, prepare_engine
 from backend.files.storage import FOLDER, Storage
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
+from backend.jobs.intake import Intake
 from backend.jobs.limits import Limits
 from backend.jobs.news import News
 from backend.jobs.ring import Doorbell
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
     kinds = {kind.name: kind for domain in domains for kind in domain.job_kinds}
     app.extensions["kinds"] = kinds
+    app.extensions["intake"] = Intake()
     app.extensions["limits"] = Limits(settings)
     app.extensions["doorbell"] = Doorbell(settings, claims={kind.name: kind.claims for kind in kinds.values()})
     app.extensions["subscriptions"] = Subscriptions()

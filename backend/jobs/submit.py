@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from backend.errors import Conflict, NotFound, Unavailable
 from backend.extensions import insert_new, transaction
 from backend.jobs.clock import utc_now
+from backend.jobs.intake import current_intake
 from backend.jobs.keys import check_key, digest_of, enter_key, find_key, is_entered, point_key
 from backend.jobs.kinds import JobKind, Unique
 from backend.jobs.parts import advance
@@ -58,8 +59,12 @@ def submit(
     check_terms(terms, now=utc_now())
     check_request(kind, request)
     new = new_row(kind, request, terms, job_id=job_id or uuid4())
-    with transaction() as session:
-        job = _store(session, kind, new, terms=terms, fingerprint=fingerprint)
+    if terms.key is None and kind.unique is None:
+        current_intake().store(new)
+        job = Job(**new)
+    else:
+        with transaction() as session:
+            job = _store(session, kind, new, terms=terms, fingerprint=fingerprint)
     if job.id == new["id"]:
         ring(job)
     return view(job)
