@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -57,7 +57,7 @@ class Storage:
         try:
             with _disk():
                 file = (folder / name).open("xb")
-            with file:
+            try:
                 for chunk in chunks:  # their errors are the sender's, not the disk's
                     with _disk():
                         file.write(chunk)
@@ -66,6 +66,9 @@ class Storage:
                 with _disk():
                     file.flush()
                     os.fsync(file.fileno())
+            finally:
+                with suppress(OSError):  # a full disk fails again at what is still to be written, and was told above
+                    file.close()
         except BaseException:
             self.remove(job_id)
             raise

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -60,6 +61,15 @@ def test_an_upload_that_breaks_off_leaves_nothing(storage: Storage):
         storage.receive(job_id, "input.csv", breaks_off())
     assert not storage.folder(job_id).exists()
     assert list(storage.jobs()) == []
+
+
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_a_full_disk_is_unavailable_however_much_was_still_to_be_written(storage: Storage, monkeypatch, size):
+    monkeypatch.setattr(Path, "open", lambda _path, _mode: open("/dev/full", "wb"))  # noqa: PTH123, SIM115
+    job_id = uuid4()
+    with pytest.raises(Unavailable, match="the disk is full"):
+        storage.receive(job_id, "input.csv", [b"x" * size])
+    assert not storage.folder(job_id).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_unavailable_and_says_which(tmp_path):
