@@ -36,7 +36,7 @@ ROUND_TRIP_NOTES = (
     ),
     (
         "In process: submit and wait as the API does, called from Python. HTTP: POST with `Prefer: wait=10` to "
-        "gunicorn with 32 threads."
+        "gunicorn with 96 threads."
     ),
 )
 BULK_NOTES = (
