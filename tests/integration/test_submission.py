@@ -276,6 +276,7 @@ def api(stack: Stack) -> Stack:
         "api",
         *(str(BIN / "gunicorn"), "tests.integration.steady:create_api()", "--bind", f"127.0.0.1:{stack.port}"),
         *("--worker-class", "gthread", "--workers", "2", "--threads", "16", "--worker-tmp-dir", "/dev/shm"),  # noqa: S108
+        *("--limit-request-field_size", "32768"),  # as in supervisord.conf and the Dockerfile
     )
     wait_until(lambda: stack.call("GET", "/api/ml/health/live").status == 200, seconds=30, what=stack.tail("api"))
     return stack
@@ -292,7 +293,7 @@ def test_a_real_api_answers_fifty_posts_under_one_key_with_one_job(api: Stack):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("length", [256, 8_000])
+@pytest.mark.parametrize("length", [256, 10_000])
 def test_a_real_api_answers_a_long_key_with_a_problem(api: Stack, length: int):
     refused = api.call("POST", "/api/ml/steady", {}, {"Idempotency-Key": "k" * length})
     assert (refused.status, refused.headers.get("Content-Type")) == (422, "application/problem+json"), refused
