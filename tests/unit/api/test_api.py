@@ -144,7 +144,7 @@ def test_a_fault_of_ours_is_a_500_without_details(client: FlaskClient, monkeypat
     def fail(*_args, **_options):
         raise RuntimeError("Asha Menon")
 
-    monkeypatch.setattr("backend.jobs.submit.transaction", fail)
+    monkeypatch.setattr("backend.jobs.intake.transaction", fail)
     response = client.post("/api/ml/double", json={})
     is_problem(response, 500, "internal_error")
     assert "Asha" not in response.text
