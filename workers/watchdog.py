@@ -129,7 +129,7 @@ def _is_over(request: Request) -> bool:
 def add_echo_task(celery: Celery) -> None:
     """Give a worker the task that its watchdog sends; that it was received is all that counts."""
 
-    @celery.task(name=ECHO, send_events=False)  # no events: Flower shows jobs
+    @celery.task(name=ECHO, send_events=False, shared=False)  # no events: Flower shows jobs
     def _echo() -> None: ...
 
 
