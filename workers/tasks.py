@@ -26,7 +26,7 @@ GRACE = 5.0  # seconds a prefork child gets to leave by itself before it is ende
 def add_job_task(celery: Celery, kind: JobKind) -> None:
     """Give a job kind its Celery task; prefork pools also enforce its time from outside."""
 
-    @celery.task(name=kind.name, time_limit=ceil(kind.timeout * kind.claims + GRACE))
+    @celery.task(name=kind.name, shared=False, time_limit=ceil(kind.timeout * kind.claims + GRACE))
     def _run(job_id: str) -> None:
         process = current_process()
         with process.app.app_context():
@@ -37,13 +37,13 @@ def add_maintenance_tasks(celery: Celery, settings: Settings) -> None:
     """Give the engine its upkeep tasks."""
     patience = timedelta(seconds=settings.reconcile_seconds * PATIENCE)
 
-    @celery.task(name=RECONCILE)
+    @celery.task(name=RECONCILE, shared=False)
     def _reconcile() -> None:
         with current_process().app.app_context():
             reconcile(current_doorbell(), patience=patience)
             dispatch()
 
-    @celery.task(name=SWEEP)
+    @celery.task(name=SWEEP, shared=False)
     def _sweep() -> None:
         with current_process().app.app_context():
             sweep(current_storage(), now=utc_now())
