@@ -79,6 +79,9 @@ class ValidationFailed(InputError):
         super().__init__("; ".join(f"{f.field or 'body'}: {f.reason}" for f in fields))
 
 
+MOST_SHOWN = 100  # wrong fields in one answer
+
+
 def wrong_fields(error: "ValidationError") -> tuple[FieldError, ...]:
     """Return pydantic's findings as ours: where and why, without the value that was sent."""
     return tuple(

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from backend.ops.ports import find_free
-from backend.ops.supervision import TETHER, last_lines
+from backend.ops.supervision import last_lines
+from backend.ops.tether import TETHER
 from backend.ops.valkey import server_command
 from backend.settings import PROJECT
 

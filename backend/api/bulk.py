@@ -2,18 +2,17 @@
 
 import json
 from collections import Counter
-from http import HTTPStatus
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, request, url_for
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backend.api.answers import answer
+from backend.api.answers import accepted, answer
 from backend.api.parse import body_as, query_as
 from backend.api.terms import admitted
-from backend.errors import FieldError, NotServed, ValidationFailed, wrong_fields
-from backend.jobs.bulk import MOST_SHOWN, cancel_bulk, get_bulk, list_bulk, submit_bulk
+from backend.errors import MOST_SHOWN, FieldError, NotServed, ValidationFailed, wrong_fields
+from backend.jobs.bulk import cancel_bulk, get_bulk, list_bulk, submit_bulk
 from backend.jobs.kinds import JobKind, kind_named
 
 MOST_JOBS = 10_000
@@ -55,11 +54,15 @@ def submit() -> Response:
     request.max_content_length = LARGEST_BODY
     work = _read(body_as(BulkRequest))
     terms = admitted(Counter(kind.queue for kind, _ in work), low=True)
-    bulk = get_bulk(submit_bulk(work, terms=terms))
-    headers = {"Location": url_for("api.bulk.get", bulk_id=bulk.id)}
-    if bulk.finished_at is not None:  # the key stands for one that has ended
-        return answer(bulk, headers=headers)
-    return answer(bulk, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})
+    new = uuid4()
+    bulk = get_bulk(submit_bulk(work, terms=terms, bulk_id=new))
+    return accepted(
+        bulk,
+        location=url_for("api.bulk.get", bulk_id=bulk.id),
+        ended=bulk.finished_at is not None,  # the key stands for one that has
+        retry_after=RETRY_AFTER,
+        repeated=bulk.id != new,
+    )
 
 
 @blueprint.get("/jobs/bulk/<uuid:bulk_id>")

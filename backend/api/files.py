@@ -1,13 +1,12 @@
 """Files over HTTP: uploads that work is done on, and the files of a job."""
 
 from collections.abc import Iterator
-from http import HTTPStatus
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, current_app, request, send_file, url_for
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from backend.api.answers import answer
+from backend.api.answers import accepted, answer
 from backend.api.jobs import awaited
 from backend.api.parse import body_as, query_as
 from backend.api.terms import TermsQuery, admitted
@@ -34,19 +33,20 @@ blueprint = Blueprint("files", __name__)
 @blueprint.post("/batches")
 def predict() -> Response:
     """Predict rows that are in the request, or in an upload."""
+    new = uuid4()
     if request.is_json:
         rows = body_as(RowsRequest)
-        return _accepted(submit_rows(rows, terms=admitted({PREDICT_FILE.queue: 1})))
+        return _submitted(submit_rows(rows, terms=admitted({PREDICT_FILE.queue: 1}), job_id=new), new)
     format_, asked = _format(), query_as(BatchQuery, TermsQuery)
     terms = admitted({PREDICT_FILE.queue: 1}, besides=BatchQuery)
-    return _accepted(submit_batch(asked, format_, _upload(), terms=terms))
+    return _submitted(submit_batch(asked, format_, _upload(), terms=terms, job_id=new), new)
 
 
 @blueprint.post("/imports/<name>")
 def import_(name: str) -> Response:
     """Import the rows of an upload."""
-    format_, terms = _format(), admitted({IMPORT_FILE.queue: 1})
-    return _accepted(submit_import(name, format_, _upload(), terms=terms))
+    format_, terms, new = _format(), admitted({IMPORT_FILE.queue: 1}), uuid4()
+    return _submitted(submit_import(name, format_, _upload(), terms=terms, job_id=new), new)
 
 
 @blueprint.get("/batches/<uuid:job_id>")
@@ -116,11 +116,14 @@ def _cut_off(received: int) -> BadRequest:
     return BadRequest(f"the upload was cut off after {received:,} bytes; nothing was stored, send it again")
 
 
-def _accepted(job: JobView) -> Response:
-    headers = {"Location": url_for("api.files.progress", job_id=job.id)}
-    if awaited(job)[1]:
-        headers["Preference-Applied"] = "wait"
+def _submitted(job: JobView, new: UUID) -> Response:
+    _, waited = awaited(job)
     work = get_file_work(job.id)
-    if work.state in FINAL:
-        return answer(work, headers=headers)
-    return answer(work, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})
+    return accepted(
+        work,
+        location=url_for("api.files.progress", job_id=job.id),
+        ended=work.state in FINAL,
+        retry_after=RETRY_AFTER,
+        repeated=job.id != new,
+        waited=waited,
+    )

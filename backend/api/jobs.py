@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from flask import Blueprint, Response, url_for
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.answers import answer
+from backend.api.answers import accepted, answer
 from backend.api.parse import body_as, preferred_wait, query_as
 from backend.api.terms import admitted
 from backend.errors import Overloaded
@@ -92,12 +92,12 @@ def awaited(job: JobView) -> tuple[JobView, bool]:
 
 
 def submitted(job: JobView, *, waited: bool = False, repeated: bool = False) -> Response:
-    """Answer with a job that was submitted: 202 and where to poll, or 200 when it is finished already."""
-    headers = {"Location": url_for("api.jobs.get", job_id=job.id)}
-    if repeated:
-        headers["Idempotent-Replayed"] = "true"
-    if waited:
-        headers["Preference-Applied"] = "wait"
-    if job.state in FINAL:
-        return answer(job, headers=headers)
-    return answer(job, status=HTTPStatus.ACCEPTED, headers=headers | {"Retry-After": RETRY_AFTER})
+    """Answer with a job that was submitted."""
+    return accepted(
+        job,
+        location=url_for("api.jobs.get", job_id=job.id),
+        ended=job.state in FINAL,
+        retry_after=RETRY_AFTER,
+        repeated=repeated,
+        waited=waited,
+    )

@@ -8,12 +8,11 @@ from flask import request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from backend.errors import FieldError, ValidationFailed, wrong_fields
+from backend.errors import MOST_SHOWN, FieldError, ValidationFailed, wrong_fields
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _OBJECT = TypeAdapter(dict[str, Any])
-MOST_SHOWN = 100  # wrong fields of a body
 LONGEST_WAIT = 30.0  # seconds; a waiting client holds a thread of the API
 
 

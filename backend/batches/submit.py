@@ -20,8 +20,17 @@ from backend.tabular.formats import Format
 from backend.tabular.layout import columns_of
 
 
-def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes], *, terms: Terms = NO_TERMS) -> JobView:
+def submit_batch(
+    asked: BatchQuery,
+    format_: Format,
+    chunks: Iterable[bytes],
+    *,
+    terms: Terms = NO_TERMS,
+    job_id: UUID | None = None,
+) -> JobView:
     """Store an upload and a job that predicts its rows; an earlier job, if the client's key stands for the same.
+
+    `job_id` is the new job's.
 
     Raises:
         InputError: it cannot be served; nothing is left behind.
@@ -29,7 +38,7 @@ def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes], *,
         Unavailable: the data folder or the database cannot be written.
     """
     target = target_of(asked)
-    job_id, storage, stored = _receive(format_, chunks)
+    job_id, storage, stored = _receive(format_, chunks, job_id)
     try:
         target.reads(columns_of(input_path(storage, job_id, format_), format_))
         request = BatchRequest(
@@ -47,26 +56,32 @@ def submit_batch(asked: BatchQuery, format_: Format, chunks: Iterable[bytes], *,
         raise
 
 
-def submit_rows(asked: RowsRequest, *, terms: Terms = NO_TERMS) -> JobView:
+def submit_rows(asked: RowsRequest, *, terms: Terms = NO_TERMS, job_id: UUID | None = None) -> JobView:
     """Store rows that came in the request, as an upload of lines of JSON.
+
+    `job_id` is the new job's.
 
     Raises:
         InputError, ArtifactError, Unavailable: as `submit_batch`.
     """
     target = BatchQuery(**asked.model_dump(exclude={"rows"}))
     rows = (json.dumps(row).encode() + b"\n" for row in asked.rows)
-    return submit_batch(target, Format.NDJSON, rows, terms=terms)
+    return submit_batch(target, Format.NDJSON, rows, terms=terms, job_id=job_id)
 
 
-def submit_import(name: str, format_: Format, chunks: Iterable[bytes], *, terms: Terms = NO_TERMS) -> JobView:
+def submit_import(
+    name: str, format_: Format, chunks: Iterable[bytes], *, terms: Terms = NO_TERMS, job_id: UUID | None = None
+) -> JobView:
     """Store an upload and a job that imports its rows; an earlier job, if the client's key stands for the same.
+
+    `job_id` is the new job's.
 
     Raises:
         InputError: it cannot be imported; nothing is left behind.
         Unavailable: the data folder or the database cannot be written.
     """
     importer = importer_named(name)
-    job_id, storage, stored = _receive(format_, chunks)
+    job_id, storage, stored = _receive(format_, chunks, job_id)
     try:
         check_header(importer, columns_of(input_path(storage, job_id, format_), format_))
         upload = Upload(format=format_, bytes=stored.bytes, sha256=stored.sha256)
@@ -95,6 +110,6 @@ def _submit(
     return job
 
 
-def _receive(format_: Format, chunks: Iterable[bytes]) -> tuple[UUID, Storage, Stored]:
-    job_id, storage = uuid4(), current_storage()
+def _receive(format_: Format, chunks: Iterable[bytes], job_id: UUID | None) -> tuple[UUID, Storage, Stored]:
+    job_id, storage = job_id or uuid4(), current_storage()
     return job_id, storage, storage.receive(job_id, input_path(storage, job_id, format_).name, chunks)

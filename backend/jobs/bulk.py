@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import JSON, Uuid, bindparam, case, cast, column, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from backend.errors import FieldError, InputError, NotFound, ValidationFailed
+from backend.errors import MOST_SHOWN, FieldError, InputError, NotFound, ValidationFailed
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
 from backend.jobs.keys import digest_of, enter_key
@@ -23,8 +23,6 @@ from backend.jobs.terms import Terms, check_terms
 from backend.jobs.views import JobError, error_of
 
 log = structlog.get_logger()
-
-MOST_SHOWN = 100  # wrong fields of a bulk
 
 
 class BulkView(BaseModel):
@@ -58,8 +56,10 @@ class BulkPage(BaseModel):
     next_after: int | None = Field(description="Pass as `after` to get the next page; null on the last one.")
 
 
-def submit_bulk(work: Sequence[tuple[JobKind, BaseModel]], *, terms: Terms) -> UUID:
+def submit_bulk(work: Sequence[tuple[JobKind, BaseModel]], *, terms: Terms, bulk_id: UUID | None = None) -> UUID:
     """Store many jobs, all or none, and ring for them; returns the bulk's id, or the one that the key stands for.
+
+    `bulk_id` is the new bulk's.
 
     Raises:
         ValidationFailed: a check refused some of the requests, or a kind allows one job at a time.
@@ -71,7 +71,7 @@ def submit_bulk(work: Sequence[tuple[JobKind, BaseModel]], *, terms: Terms) -> U
         return earlier
     check_terms(terms, now=utc_now())
     _check(work)
-    bulk_id = uuid4()
+    bulk_id = bulk_id or uuid4()
     rows = [
         new_row(kind, request, terms, job_id=uuid4()) | {"bulk_id": bulk_id, "part": place}
         for place, (kind, request) in enumerate(work)

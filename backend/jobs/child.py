@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, TypeVar, cast
 from backend.errors import ChildLost
 from backend.jobs.context import JobContext
 from backend.ops.child import ERROR, PROGRESS
-from backend.ops.supervision import TETHER
+from backend.ops.tether import TETHER
 
 LOOK_EVERY = 0.2  # seconds; how late a cancel, a used-up time or a lost lease ends the process
+END_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def _converse(context: JobContext, process: "subprocess.Popen[bytes]", call: tup
         except queue.Empty:
             continue
         if message is None:
-            raise ChildLost(f"the process of the work ended without a result (exit status {process.wait()})")
+            raise ChildLost(f"the process of the work ended without a result (exit status {_status(process)})")
         kind, content = message
         if kind == PROGRESS:
             context.progress(*content)
@@ -71,5 +72,16 @@ def _read(stdout: BinaryIO, said: "queue.Queue[tuple[str, Any] | None]") -> None
     try:
         while True:
             said.put(pickle.load(stdout))  # noqa: S301 - from the process that we started
-    except (EOFError, pickle.UnpicklingError, ValueError):  # ValueError: closed here, because the attempt ended
+    except EOFError:
         said.put(None)
+    except Exception as error:  # noqa: BLE001 - whatever an answer can hold; the one who waits is told
+        said.put((ERROR, ChildLost(f"the answer of the process of the work cannot be read ({type(error).__name__})")))
+
+
+def _status(process: "subprocess.Popen[bytes]") -> int:
+    """Return how a process ended that has closed its output, which it may do and live on."""
+    try:
+        return process.wait(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -98,34 +98,23 @@ def hand_back(claim: Claim) -> None:
 
 def fail(claim: Claim, *, code: str, message: str) -> None:
     """End the job for good: trying again would end the same way."""
-    now = utc_now()
-    with transaction() as session:
-        _leave_running(
-            session,
-            claim,
-            now,
-            outcome=AttemptOutcome.FAILED,
-            state=JobState.FAILED,
-            error_code=code,
-            error_message=message,
-            finished_at=now,
-        )
+    _end(claim, AttemptOutcome.FAILED, JobState.FAILED, error_code=code, error_message=message)
 
 
 def expire(claim: Claim, *, message: str) -> None:
     """End a job whose time to finish has passed while it ran."""
+    _end(claim, AttemptOutcome.EXPIRED, JobState.EXPIRED, error_code=Expired.code, error_message=message)
+
+
+def cancel_running(claim: Claim) -> None:
+    """End a job whose attempt agreed to stop."""
+    _end(claim, AttemptOutcome.CANCELLED, JobState.CANCELLED)
+
+
+def _end(claim: Claim, outcome: AttemptOutcome, state: JobState, **values: str) -> None:
     now = utc_now()
     with transaction() as session:
-        _leave_running(
-            session,
-            claim,
-            now,
-            outcome=AttemptOutcome.EXPIRED,
-            state=JobState.EXPIRED,
-            error_code=Expired.code,
-            error_message=message,
-            finished_at=now,
-        )
+        _leave_running(session, claim, now, outcome=outcome, state=state, finished_at=now, **values)
 
 
 def retry(claim: Claim, *, code: str, message: str, backoff: Sequence[float] = ()) -> JobState:
@@ -148,13 +137,6 @@ def retry(claim: Claim, *, code: str, message: str, backoff: Sequence[float] = (
         if last:
             return JobState.DEAD
         return JobState.CANCELLED if _end_if_asked(session, claim, now) else JobState.QUEUED
-
-
-def cancel_running(claim: Claim) -> None:
-    """End a job whose attempt agreed to stop."""
-    now = utc_now()
-    with transaction() as session:
-        _leave_running(session, claim, now, outcome=AttemptOutcome.CANCELLED, state=JobState.CANCELLED, finished_at=now)
 
 
 def _end_if_asked(session: Session, claim: Claim, now: datetime) -> bool:

@@ -1,7 +1,10 @@
 """Bringing back what was lost: leases that ran out, and rings that the broker forgot; ending what is too late."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from uuid import UUID
 
 import structlog
@@ -13,15 +16,16 @@ from backend.errors import Expired
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
 from backend.jobs.keys import forget_keys
+from backend.jobs.kinds import current_kinds
 from backend.jobs.news import current_news
 from backend.jobs.parts import advance, waiting_jobs
-from backend.jobs.ring import Doorbell
+from backend.jobs.ring import Doorbell, Ring, coalesced
 from backend.jobs.states import AttemptOutcome, JobState
 from backend.jobs.tables import Job, JobAttempt
 
 log = structlog.get_logger()
 
-RINGS_AT_ONCE = 1_000
+RINGS_AT_ONCE = 1_000  # jobs looked at in one pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +41,38 @@ def reconcile(doorbell: Doorbell, *, patience: timedelta) -> Reconciled:
     """Return jobs whose lease ran out to the queue, ring for those that no message stands for, and look after parts.
 
     Jobs that wait and whose time has passed end here, and idempotency keys that have served are forgotten.
-    A job is rung again when nobody claimed it for `patience` and the broker holds fewer messages than jobs wait, so
-    that a long backlog is not doubled. Any number of these may run at once.
+    A job is rung again when nobody claimed it for `patience` and the broker holds fewer messages than the waiting jobs
+    need, so that a long backlog is not doubled. Any number of these may run at once.
     """
     lost = _return_lost(utc_now())
     expired = _expire(utc_now())
-    rung: list[UUID] = []
-    try:
-        for queue, waiting in _waiting_by_queue().items():
-            forgotten = waiting - doorbell.waiting(queue)
-            if forgotten <= 0:
-                continue
-            for kind, job_id, priority in _due(queue, patience, limit=min(forgotten, RINGS_AT_ONCE)):
-                doorbell.publish(kind, queue, job_id, priority=priority)
-                rung.append(job_id)
-    except OperationalError as error:
-        log.warning("reconcile_cannot_ring", error=type(error).__name__)
-    _mark_rung(rung)
+    rung = _ring(doorbell, patience)
     _advance_waiting()
     with transaction() as session:
         forget_keys(session, now=utc_now())
     if lost or rung or expired:
-        log.info("reconciled", leases_lost=lost, rung=len(rung), expired=expired)
-    return Reconciled(leases_lost=lost, rung=len(rung), expired=expired)
+        log.info("reconciled", leases_lost=lost, rung=rung, expired=expired)
+    return Reconciled(leases_lost=lost, rung=rung, expired=expired)
+
+
+def _ring(doorbell: Doorbell, patience: timedelta) -> int:
+    """Ring for jobs that no message stands for; returns for how many."""
+    claims = {name: kind.claims for name, kind in current_kinds().items()}
+    served: list[Ring] = []
+    try:
+        for queue, needed in _rings_needed(claims).items():
+            forgotten = max(needed - doorbell.waiting(queue), 0)
+            due = _due(queue, patience) if forgotten else []
+            rings = coalesced(due, claims)
+            for ring in rings[:forgotten]:
+                doorbell.publish(ring.kind, ring.queue, ring.job_id, priority=ring.priority)
+            # What stands before the first ring that was not sent is served by one that was.
+            unsent = rings[forgotten:]
+            served += due[: due.index(unsent[0])] if unsent else due
+    except OperationalError as error:
+        log.warning("reconcile_cannot_ring", error=type(error).__name__)
+    _mark_rung([ring.job_id for ring in served])
+    return len(served)
 
 
 def _return_lost(now: datetime) -> int:
@@ -131,28 +144,31 @@ def _mark_lost(session: Session, job_id: UUID, attempt: int, now: datetime) -> N
     )
 
 
-def _waiting_by_queue() -> dict[str, int]:
+def _rings_needed(claims: Mapping[str, int]) -> Counter[str]:
+    """Return for each queue how many messages its waiting jobs need."""
+    group = (Job.queue, Job.kind, Job.priority)
     waiting = (
-        select(Job.queue, func.count())
-        .where(Job.state == JobState.QUEUED, Job.available_at <= utc_now())
-        .group_by(Job.queue)
+        select(*group, func.count()).where(Job.state == JobState.QUEUED, Job.available_at <= utc_now()).group_by(*group)
     )
+    needed: Counter[str] = Counter()
     with transaction(read_only=True) as session:
-        return {queue: int(count) for queue, count in session.execute(waiting)}
+        for queue, kind, _, count in session.execute(waiting):
+            needed[queue] += ceil(count / claims.get(kind, 1))
+    return needed
 
 
-def _due(queue: str, patience: timedelta, *, limit: int) -> list[tuple[str, UUID, int]]:
-    """Return kind, id and priority of jobs that may start and were not rung lately, the most urgent first."""
+def _due(queue: str, patience: timedelta) -> list[Ring]:
+    """Return a ring for each job that may start and was not rung lately, the most urgent first."""
     now = utc_now()
     due = (
-        select(Job.kind, Job.id, Job.priority)
+        select(Job.kind, Job.queue, Job.priority, Job.id)
         .where(Job.queue == queue, Job.state == JobState.QUEUED, Job.available_at <= now)
         .where(or_(Job.rung_at.is_(None), Job.rung_at < now - patience))
         .order_by(Job.priority, Job.available_at)
-        .limit(limit)
+        .limit(RINGS_AT_ONCE)
     )
     with transaction(read_only=True) as session:
-        return [(kind, job_id, priority) for kind, job_id, priority in session.execute(due)]
+        return [Ring(*row) for row in session.execute(due)]
 
 
 def _mark_rung(job_ids: list[UUID]) -> None:

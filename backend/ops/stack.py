@@ -21,7 +21,8 @@ from backend.ops.flower import login
 from backend.ops.options import StackSettings, temporary_options
 from backend.ops.ports import find_free, require_free
 from backend.ops.sample import match_sample, read_schedules, tabulate, tabulate_schedules, wait_until_ready
-from backend.ops.supervision import TETHER, Supervision, last_lines
+from backend.ops.supervision import Supervision, last_lines
+from backend.ops.tether import TETHER
 from backend.ops.valkey import server_command
 from backend.settings import PROJECT
 

@@ -15,8 +15,8 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from backend.errors import SettingsError, StackError
+from backend.ops.tether import TETHER
 
-TETHER = [sys.executable, str(Path(__file__).with_name("tether.py"))]
 CONFIGURATION = Path(__file__).with_name("supervisord.conf")
 START_SECONDS = 10.0
 STOP_SECONDS = 25.0  # supervisord kills what is left: of the programs after 15 s, then Valkey after 5 s
@@ -98,7 +98,8 @@ class Supervision:
                 name = process["name"]
                 raise self._ended(name, ends.get(name, "again and again, right at its start"))
         for name, reason in ends.items():
-            tell(f"{name} ended ({reason}) and was started again; last line: {''.join(tail(self._log(name), 1))}")
+            # Its last line cannot be quoted: the log goes on with what it said since.
+            tell(f"{name} ended ({reason}) and was started again; see {self._log(name)}")
 
     def _new_ends(self) -> dict[str, str]:
         """Return the programs that supervisord saw ending since the last call, and how each did.
@@ -175,9 +176,5 @@ class Supervision:
 
 def last_lines(log: Path) -> str:
     """Quote the end of a log for an error message."""
-    return f"last lines of {log}:\n" + ("\n".join(f"    {line}" for line in tail(log, LAST_LINES)) or "    (nothing)")
-
-
-def tail(log: Path, count: int) -> list[str]:
-    """Return the last lines of a log that may not be there yet."""
-    return log.read_text(errors="replace").splitlines()[-count:] if log.exists() else []
+    lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
+    return f"last lines of {log}:\n" + ("\n".join(f"    {line}" for line in lines) or "    (nothing)")

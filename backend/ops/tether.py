@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+TETHER = [sys.executable, __file__]  # in front of a signal and a command
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from backend.ops.supervision import TETHER, last_lines
+from backend.ops.supervision import last_lines
+from backend.ops.tether import TETHER
 from backend.settings import PROJECT
 
 BACK_AFTER = 1.0  # seconds until a program that ended by itself is started again, as a supervisor does

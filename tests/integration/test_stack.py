@@ -152,7 +152,9 @@ def test_a_process_that_crashes_is_started_again_in_one_line_and_the_stack_serve
     api = f"http://127.0.0.1:{run_py.port}"
     for part, name in (("valkey-server", "valkey"), ("-Q interactive", "worker-interactive"), ("gunicorn", "api")):
         os.kill(run_py.pid_of(part), signal.SIGKILL)
-        run_py.wait_for(f"\n{name} ended (terminated by SIGKILL) and was started again; last line: ")
+        run_py.wait_for(
+            f"\n{name} ended (terminated by SIGKILL) and was started again; see {run_py.data_dir}/log/{name}.log\n"
+        )
         run_py.wait_until(lambda: bool(match_sample(api)["matches"]))
     run_py.process.terminate()
     assert run_py.process.wait(GONE_SECONDS) == 0

@@ -91,7 +91,7 @@ def test_a_program_that_ends_while_it_is_watched_is_started_again_and_it_is_told
     with supervise(folder, script) as running:
         running.start("stand-in")
         told = watch_until(running, "was started again")
-        assert told == f"stand-in ended ({reason}) and was started again; last line: the reason"
+        assert told == f"stand-in ended ({reason}) and was started again; see {folder}/log/stand-in.log"
         before = (folder / "log" / "stand-in.log").read_text().count("up")
         watch_until(running, "was started again")
         assert (folder / "log" / "stand-in.log").read_text().count("up") > before

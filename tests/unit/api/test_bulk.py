@@ -78,6 +78,8 @@ def test_the_same_key_and_body_are_the_same_bulk_also_when_it_has_ended(client, 
     ended = client.post("/api/ml/jobs/bulk", json=bulk_of(1, 2), headers=KEY)
     assert (ended.status_code, ended.json["finished"]) == (200, 2)
     assert {first.headers["Location"]} == {again.headers["Location"], ended.headers["Location"]}
+    replayed = [answer.headers.get("Idempotent-Replayed") for answer in (first, again, ended)]
+    assert replayed == [None, "true", "true"]
     is_problem(client.post("/api/ml/jobs/bulk", json=bulk_of(2, 1), headers=KEY), 422, "idempotency_key_reused")
     assert stored() == 2
 

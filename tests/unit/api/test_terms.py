@@ -165,11 +165,13 @@ class TestUploads:
         body = BANKS if path.startswith("/imports") else rows_of(service)
         first = service.upload(path, body, headers=KEY)
         assert first.status_code == 202, first.text
+        assert "Idempotent-Replayed" not in first.headers
         before = folders(service)
         for _ in range(2):
             again = service.upload(path, body, headers=KEY)
             assert again.headers["Location"] == first.headers["Location"]
             assert again.json["id"] == first.json["id"]
+            assert again.headers["Idempotent-Replayed"] == "true"
             assert folders(service) == before
             service.run()
         assert service.work(first.json["id"])["state"] == JobState.SUCCEEDED

@@ -31,6 +31,20 @@ def end_by_itself(*, progress):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Unreadable:
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+def return_what_cannot_be_read(*, progress):
+    return Unreadable()
+
+
+def close_the_output_and_compute(path, *, progress):
+    os.closerange(3, 100)
+    compute_for_ever(path, progress=progress)
+
+
 def compute_for_ever(path, *, progress):
     path.write_text(str(os.getpid()))
     while True:

@@ -74,7 +74,7 @@ class EngineMachine(Clients):
         refused = bell.mood is Mood.IS_REFUSED
         for queue in ("interactive", "batch"):
             rung = [job_id for job_id in bell.published if rows[job_id].queue == queue]
-            model.ring(queue, rung, held=held[queue], refused=refused, now=self.now)
+            model.ring(queue, rung, rows, held=held[queue], refused=refused, now=self.now)
         for job_id in list(model.jobs):
             model.advance(job_id, rows, self.now)
 

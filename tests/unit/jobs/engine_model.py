@@ -4,9 +4,11 @@ The model chooses nothing that the engine may choose (which of several equal job
 there it looks at the rows and sees that the choice is allowed.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID
 
@@ -270,14 +272,27 @@ class Model:
             if job.state == JobState.QUEUED and job.is_too_late(now):
                 job.move(JobState.EXPIRED)
 
-    def ring(self, queue: str, rung: Sequence[UUID], *, held: int, refused: bool, now: datetime) -> None:
-        """Due jobs that nobody rang for lately are rung, the most urgent first, but no more than the broker lacks."""
+    def ring(
+        self, queue: str, published: Sequence[UUID], rows: Rows, *, held: int, refused: bool, now: datetime
+    ) -> None:
+        """Due jobs that nobody rang for lately are rung, the most urgent first, with no more than the broker lacks."""
         due = {job_id: job for job_id, job in self.jobs.items() if job.kind.queue == queue and job.is_due(now)}
         silent = {job_id: job for job_id, job in due.items() if not job.was_rung_lately(now)}
-        assert set(rung) <= set(silent), "a job was rung that is not due, or was rung just before"
-        assert held + len(rung) <= max(held, len(due)), "the broker was given more messages than jobs wait"
-        left = [silent[job_id].priority for job_id in silent.keys() - set(rung)]
-        assert refused or not left or held + len(rung) >= len(due), "a due job stays unrung"
-        assert all(silent[job_id].priority <= min(left) for job_id in rung if left), "a more urgent job stays unrung"
-        for job_id in rung:
-            silent[job_id].rung_at = now
+        assert set(published) <= set(silent), "a job was rung that is not due, or was rung just before"
+        needed = sum(messages_for(due.values()).values())
+        assert held + len(published) <= max(held, needed), "the broker was given more messages than the jobs need"
+        served = {job_id: job for job_id, job in silent.items() if rows[job_id].rung_at == now}
+        left = [job.priority for job_id, job in silent.items() if job_id not in served]
+        assert messages_for(served.values()) == messages_for([self.jobs[job_id] for job_id in published], claims=1)
+        assert refused or not left or held + len(published) >= needed, "a due job stays unrung"
+        assert all(job.priority <= min(left) for job in served.values() if left), "a more urgent job stays unrung"
+        for job in served.values():
+            job.rung_at = now
+
+
+def messages_for(jobs: Iterable[Expected], *, claims: int | None = None) -> Counter[tuple[str, int]]:
+    """The messages that serve some jobs of one queue, by kind and priority."""
+    waiting = Counter((job.kind, job.priority) for job in jobs)
+    return Counter(
+        {(kind.name, priority): ceil(n / (claims or kind.claims)) for (kind, priority), n in waiting.items()}
+    )

@@ -62,6 +62,17 @@ def test_a_process_that_is_killed_leaves_an_error_that_says_so(context: JobConte
         in_child(context, functions.end_by_itself)
 
 
+def test_an_answer_that_cannot_be_read_is_an_error_at_once(context: JobContext):
+    with pytest.raises(ChildLost, match="cannot be read"):
+        in_child(context, functions.return_what_cannot_be_read)
+
+
+def test_a_process_that_can_no_longer_answer_is_ended(context: JobContext, tmp_path: Path):
+    with pytest.raises(ChildLost, match="-9"):
+        in_child(context, functions.close_the_output_and_compute, tmp_path / "pid")
+    assert not lives(wait_for_pid(tmp_path / "pid"))
+
+
 @pytest.mark.parametrize("reason", [Cancelled("on request"), LeaseLost("another worker has it")])
 def test_a_cancel_or_a_lost_lease_kills_the_process_whatever_it_computes(context: JobContext, tmp_path: Path, reason):
     path = tmp_path / "pid"

@@ -286,6 +286,20 @@ def test_a_lost_ring_is_rung_again_and_a_waiting_message_is_not_doubled(kind, do
     assert reconcile(doorbell, patience=PATIENCE).rung == 0
 
 
+@pytest.mark.parametrize("held", [0, 1, 2, 3])
+def test_a_backlog_is_rung_by_as_many_messages_as_serve_it(app, kind, doorbell, monkeypatch, held: int):
+    several = JobKind(**{name: getattr(kind, name) for name in kind.__dataclass_fields__} | {"claims": 3})
+    monkeypatch.setitem(app.extensions, "kinds", {several.name: several})
+    for _ in range(7):
+        set_columns(submit(several, Number()).id, rung_at=None)
+    doorbell.rings.clear()
+    doorbell.held = held
+    assert reconcile(doorbell, patience=PATIENCE).rung == min(7, 3 * (3 - held)), "of 7 jobs, one message serves 3"
+    assert len(doorbell.rings) == 3 - held
+    doorbell.held = 3
+    assert reconcile(doorbell, patience=PATIENCE).rung == 0
+
+
 def test_a_retry_is_rung_when_its_pause_is_over(kind, worker, doorbell):
     job = submit(kind, Number())
     (held,) = claim(kind, job.id, worker="w1", lease=LEASE)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend.domains.blood.outreach.luck import by_luck
@@ -10,6 +10,7 @@ from backend.domains.blood.outreach.outlook import Asked, Outlook, State, outloo
 from backend.domains.blood.outreach.wave import MAY_LOSE, Ranked, choose, level_to_reach
 
 TARGET = 0.95
+ROUNDING = 1e-12
 EDGES = np.array([0.0, 24.0])
 
 
@@ -38,6 +39,7 @@ def test_a_later_wave_of_a_plan_closes_the_same_share_of_what_is_left_open() -> 
     assert level_to_reach(donors, patience=0.3, target=TARGET, planned=0.91) == TARGET
 
 
+@example(p=[0.5, 0.5, 0.75], worth=1.0, level=0.75, units=1)  # one donor reaches the level but for rounding
 @given(
     p=st.lists(st.floats(0.02, 0.9), min_size=1, max_size=12),
     worth=st.floats(0.0, 1.0),
@@ -50,14 +52,14 @@ def test_a_wave_is_the_smallest_that_reaches_the_level_and_lets_the_rest_reach_t
     start, donors = empty(units), ranked(sorted(p, reverse=True), worth=worth, km=[1.0] * len(p))
     choice = choose(start, donors, radii=(1.0,), level=level, target=TARGET)
 
-    def meets_both(count: int) -> bool:
+    def meets_both(count: int, by: float) -> bool:
         later = np.concatenate((donors.now[:count], donors.later[count:]))
-        reaches = start.probability_with(donors.now[:count]) >= min(level, choice.reachable) - 1e-12
-        return reaches and start.probability_with(later) >= min(TARGET, choice.reachable - MAY_LOSE) - 1e-12
+        reaches = start.probability_with(donors.now[:count]) >= min(level, choice.reachable) + by
+        return reaches and start.probability_with(later) >= min(TARGET, choice.reachable - MAY_LOSE) + by
 
     assert choice.reachable == pytest.approx(start.probability_with(donors.now))
-    assert meets_both(choice.donors)
-    assert choice.donors == 0 or not meets_both(choice.donors - 1) or choice.donors == len(p)
+    assert meets_both(choice.donors, by=-ROUNDING)
+    assert choice.donors in (0, len(p)) or not meets_both(choice.donors - 1, by=ROUNDING)
 
 
 def test_a_request_with_few_donors_asks_them_all_while_one_with_many_waits() -> None:
