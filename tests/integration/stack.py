@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.app import create_app
+from backend.extensions import db
+from backend.settings import Settings
+
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 FLASK = (str(BIN / "flask"), "--app", "backend.app:create_app")
@@ -48,11 +52,20 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def migrate(self) -> None:
-        self.run(*FLASK, "db", "upgrade")
+        """Bring the tables up to date, in this process: a further one spends two seconds on imports."""
+        self._prepare("db", "upgrade", "--directory", str(PROJECT / "migrations"))
 
     def prepare(self, *, donors: int) -> None:
         self.migrate()
-        self.run(*FLASK, "seed", "--donors", str(donors))
+        self._prepare("seed", "--donors", str(donors))
+
+    def _prepare(self, *command: str) -> None:
+        url = self.env["SANGUINE_DATABASE_URL"]
+        app = create_app(Settings(database_url=url, data_dir=self.root, log_level="ERROR", _env_file=None))
+        done = app.test_cli_runner().invoke(args=command)
+        assert done.exit_code == 0, done.output
+        with app.app_context():
+            db.engine.dispose()
 
     def start(self, name: str, *command: str) -> None:
         with (self.root / f"{name}.log").open("ab") as log:

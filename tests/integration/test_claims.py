@@ -2,18 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
-import pytest
 from flask import Flask
 from pydantic import BaseModel
 
-from backend.app import create_app
 from backend.errors import LeaseLost
-from backend.extensions import Table, db
 from backend.jobs import finish
 from backend.jobs.claim import Claim, claim
 from backend.jobs.context import JobContext, RecordingModels
@@ -22,7 +17,6 @@ from backend.jobs.reconcile import reconcile
 from backend.jobs.states import JobState
 from backend.jobs.submit import submit
 from backend.jobs.views import get_job, list_jobs
-from backend.settings import Settings
 from tests.unit.conftest import SilentDoorbell
 
 
@@ -42,16 +36,6 @@ KIND = JobKind(
     claims=7,
 )
 LEASE = timedelta(seconds=30)
-
-
-@pytest.fixture
-def app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(Settings(database_url=database_url, data_dir=tmp_path, log_level="ERROR", _env_file=None), ())
-    app.extensions["doorbell"] = SilentDoorbell()
-    with app.app_context():
-        Table.metadata.create_all(db.engine)
-        yield app
-        db.engine.dispose()
 
 
 def in_threads(app: Flask, count: int, target) -> None:

@@ -1,25 +1,18 @@
 """Many beats at the same moment, on real databases: each fire time starts one job."""
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
 from flask import Flask
 from pydantic import BaseModel
 
-from backend.app import create_app
 from backend.errors import Conflict
-from backend.extensions import Table, db
 from backend.jobs.kinds import JobKind
 from backend.jobs.schedules.book import ScheduleBook
 from backend.jobs.schedules.declaration import Schedule
 from backend.jobs.schedules.fire import fire_due, run_now
 from backend.jobs.schedules.views import list_schedules
 from backend.jobs.views import list_jobs
-from backend.settings import Settings
-from tests.unit.conftest import SilentDoorbell
 
 BEATS = 6
 START = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
@@ -39,16 +32,6 @@ KIND = JobKind(
     timeout=5,
 )
 SCHEDULES = tuple(Schedule(name=f"hourly_{n}", kind=KIND.name, cron="0 * * * *") for n in range(5))
-
-
-@pytest.fixture
-def app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(Settings(database_url=database_url, data_dir=tmp_path, log_level="ERROR", _env_file=None), ())
-    app.extensions["doorbell"] = SilentDoorbell()
-    with app.app_context():
-        Table.metadata.create_all(db.engine)
-        yield app
-        db.engine.dispose()
 
 
 def together(app: Flask, act) -> None:

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,9 +14,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from backend.app import create_app
 from backend.errors import Conflict, Unavailable
-from backend.extensions import Table, db, transaction
+from backend.extensions import transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs.broker import make_celery
 from backend.jobs.bulk import cancel_bulk, get_bulk, list_bulk, submit_bulk
@@ -37,7 +35,7 @@ from backend.jobs.views import get_job, list_jobs
 from backend.settings import Settings
 from tests.integration.conftest import Valkey
 from tests.integration.stack import BIN, Stack, wait_until
-from tests.unit.conftest import Doubled, Number, SilentDoorbell
+from tests.unit.conftest import Doubled, Number
 
 TERMS = Terms(client="c", key="k")
 LEASE = timedelta(seconds=30)
@@ -66,16 +64,6 @@ KIND = JobKind(
     claims=SEVERAL,
     timeout=30,
 )
-
-
-@pytest.fixture
-def app(database_url: str, tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(Settings(database_url=database_url, data_dir=tmp_path, log_level="ERROR", _env_file=None), ())
-    app.extensions["doorbell"] = SilentDoorbell()
-    with app.app_context():
-        Table.metadata.create_all(db.engine)
-        yield app
-        db.engine.dispose()
 
 
 def at_once(app: Flask, count: int, act) -> list:

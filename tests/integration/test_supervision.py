@@ -92,9 +92,9 @@ def test_a_program_that_ends_while_it_is_watched_is_started_again_and_it_is_told
         running.start("stand-in")
         told = watch_until(running, "was started again")
         assert told == f"stand-in ended ({reason}) and was started again; see {folder}/log/stand-in.log"
-        before = (folder / "log" / "stand-in.log").read_text().count("up")
         watch_until(running, "was started again")
-        assert (folder / "log" / "stand-in.log").read_text().count("up") > before
+        log = folder / "log" / "stand-in.log"
+        wait_for_text(log, "the reason\nup\nthe reason\nup")
 
 
 def test_a_program_that_ends_again_and_again_at_its_start_is_given_up_with_its_last_lines(folder: Path) -> None:

@@ -1,9 +1,8 @@
-"""The forecasting job on a real SQLite file: by the prior first, by the service's own history once there is some."""
+"""The forecasting job on a real SQLite file: by the prior, as long as there is little history."""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
-import numpy as np
 import pytest
 from flask import Flask
 from pydantic import ValidationError
@@ -67,23 +66,6 @@ def test_little_history_moves_the_prior(blood_app: Flask):
     assert after.history_days == 20
     assert after.state[0].units < before / 10, "two units a day are not all of Kerala"
     assert read(district="Ernakulam", blood_group="O+").forecasts[0].units == pytest.approx(2.0, rel=0.5)
-
-
-def test_with_history_methods_are_chosen_and_judged_beside_the_baselines(blood_app: Flask):
-    rng = np.random.default_rng(1)
-    for days_ago in range(1, 71):
-        for district in DISTRICT_NAMES[:3]:
-            request_units(int(rng.poisson(6)) + 1, district=district, days_ago=days_ago)
-    result = forecast(blood_app)
-    assert (result.source, result.history_days, result.no_backtest) == ("history", 70, None)
-    assert result.backtest is not None
-    assert set(result.backtest.baselines) == {"seasonal_naive", "weekday_mean_8w", "weekday_level_28d"}
-    assert result.backtest.model.mase is not None
-    assert len(result.backtest.origins) == 6
-    assert sum(result.models.values()) == len(DISTRICT_NAMES) * len(GROUP_NAMES)
-    (first, *_) = read(district="Kollam", blood_group="O+").forecasts
-    assert first.units == pytest.approx(7.0, abs=2.5)
-    assert first.low_95 <= first.low_80 < first.units < first.high_80 <= first.high_95
 
 
 def test_cancelled_requests_were_demand_and_other_components_and_bombay_are_not_forecast(blood_app: Flask):

@@ -14,7 +14,7 @@ from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.jobs.child import in_child
 from backend.jobs.context import JobContext, RecordingModels
-from tests.unit.jobs import child_functions as functions
+from tests.integration import child_functions as functions
 
 
 @pytest.fixture
