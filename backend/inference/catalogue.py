@@ -6,7 +6,6 @@ and predicts something else, so no parser sees a byte that has not been verified
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,74 +13,78 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from backend.errors import ArtifactError, UnknownModel
 from backend.inference.manifest import GOLDEN, MANIFEST, MODEL_MAP, CatalogueEntry, Golden, Manifest, digest
-
-RESTORE = "restore the released files or train the model again"
+from backend.inference.source import Artifact, ModelSource
+from backend.inference.store import RESTORE, ArtifactStore, FolderStore
+from backend.inference.trust import OPEN, SIGNATURE, Trust
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """One version of one model, every byte of it verified."""
+def read_manifest(store: ArtifactStore, model: str, entry: CatalogueEntry, *, trust: Trust = OPEN) -> Manifest:
+    """Return the manifest of a version, verified and trusted.
 
-    manifest: Manifest
-    weights: bytes
-    golden: Golden
+    Raises:
+        ArtifactError: it is missing, altered or unreadable; the message names the model and the file.
+        Unavailable: the store does not answer.
+    """
+    content = _verified(store, model, entry.version, MANIFEST, entry.manifest_sha256)
+    manifest = _parse(Manifest, content, f"model {model}: {MANIFEST}")
+    if (manifest.name, manifest.version) != (model, entry.version):
+        raise ArtifactError(f"model {model}: {MANIFEST} is that of {manifest.name} {manifest.version}; {RESTORE}")
+    trust.check(manifest, content, store.find(model, entry.version, SIGNATURE) if trust.asks else None)
+    return manifest
 
 
-class Catalogue:
+def read_artifact(
+    store: ArtifactStore, model: str, entry: CatalogueEntry, *, trust: Trust = OPEN, generation: int = 0
+) -> Artifact:
+    """Read and verify every file of a version.
+
+    Raises:
+        ArtifactError, Unavailable: as `read_manifest`.
+    """
+    manifest = read_manifest(store, model, entry, trust=trust)
+    for needed in (manifest.file, GOLDEN):
+        if needed not in manifest.files:
+            raise ArtifactError(f"model {model}: {MANIFEST} has no digest of {needed}; write the version again")
+    contents = {
+        file: _verified(store, model, manifest.version, file, sha256) for file, sha256 in manifest.files.items()
+    }
+    golden = _parse(Golden, contents[GOLDEN], f"model {model}: {GOLDEN}")
+    return Artifact(manifest=manifest, weights=contents[manifest.file], golden=golden, generation=generation)
+
+
+class Catalogue(ModelSource):
     """The folder of models. It is read anew at every call, so repaired files are seen without a restart."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, trust: Trust = OPEN) -> None:
         self._root = root
+        self._trust = trust
+        self.store = FolderStore(root)
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all models, sorted, whatever state their files are in.
-
-        Raises:
-            ArtifactError: the catalogue itself is missing or unreadable.
-        """
+        """Return the names of all models; see `ModelSource.names`."""
         return tuple(sorted(self._entries()))
 
-    def manifest(self, model: str) -> Manifest:
-        """Return the verified manifest of the version that is served.
+    def require(self, model: str) -> None:
+        """Check that `model` is in the catalogue; see `ModelSource.require`."""
+        self._entry(model)
 
-        Raises:
-            UnknownModel: no such model.
-            ArtifactError: its entry or its manifest is missing, altered or unreadable.
-        """
-        entry = _parse(CatalogueEntry, json.dumps(self._entry(model)), f"model {model}: its entry in {MODEL_MAP}")
-        content = self._verified(model, entry.version, MANIFEST, entry.manifest_sha256)
-        manifest = _parse(Manifest, content, f"model {model}: {MANIFEST}")
-        if (manifest.name, manifest.version) != (model, entry.version):
-            raise ArtifactError(f"model {model}: {MANIFEST} is that of {manifest.name} {manifest.version}; {RESTORE}")
-        return manifest
+    def manifest(self, model: str) -> Manifest:
+        """Return the manifest of the version that is served; see `ModelSource.manifest`."""
+        return read_manifest(self.store, model, self.entry(model), trust=self._trust)
 
     def read(self, model: str) -> Artifact:
-        """Read and verify every file of the version that is served.
+        """Read and verify every file of the version that is served; see `ModelSource.read`."""
+        return read_artifact(self.store, model, self.entry(model), trust=self._trust)
+
+    def entry(self, model: str) -> CatalogueEntry:
+        """Return the version that is served and its manifest's digest.
 
         Raises:
-            UnknownModel: no such model.
-            ArtifactError: a file is missing, altered or unreadable; the message names the model and the file.
+            UnknownModel, ArtifactError: as `ModelSource.manifest`.
         """
-        manifest = self.manifest(model)
-        for needed in (manifest.file, GOLDEN):
-            if needed not in manifest.files:
-                raise ArtifactError(f"model {model}: {MANIFEST} has no digest of {needed}; write the version again")
-        contents = {
-            file: self._verified(model, manifest.version, file, sha256) for file, sha256 in manifest.files.items()
-        }
-        golden = _parse(Golden, contents[GOLDEN], f"model {model}: {GOLDEN}")
-        return Artifact(manifest=manifest, weights=contents[manifest.file], golden=golden)
-
-    def require(self, model: str) -> None:
-        """Check that `model` is in the catalogue, whatever state its files are in.
-
-        Raises:
-            UnknownModel: it is not; the message lists those that are.
-            ArtifactError: the catalogue itself is missing or unreadable.
-        """
-        self._entry(model)
+        return _parse(CatalogueEntry, json.dumps(self._entry(model)), f"model {model}: its entry in {MODEL_MAP}")
 
     def _entry(self, model: str) -> JsonValue:
         entries = self._entries()
@@ -101,23 +104,14 @@ class Catalogue:
             raise ArtifactError(f'{path} is not a JSON object with "models"; {RESTORE}')
         return models
 
-    def _verified(self, model: str, version: str, file: str, sha256: str) -> bytes:
-        """Return the content of a file, read once: what is hashed here is what is parsed later."""
-        path = self._root / model / version / file
-        try:
-            resolved = path.resolve(strict=True)
-            if not resolved.is_relative_to(self._root.resolve()) or not resolved.is_file():
-                raise ArtifactError(f"model {model}: {file} is not a file inside the models folder; {RESTORE}")
-            content = resolved.read_bytes()
-        except FileNotFoundError as error:
-            raise ArtifactError(f"model {model}: {file} of version {version} is missing; {RESTORE}") from error
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"model {model}: {file} of version {version} cannot be read; {RESTORE}") from error
-        if digest(content) != sha256:
-            raise ArtifactError(
-                f"model {model}: {file} of version {version} is truncated or altered, its SHA-256 differs; {RESTORE}"
-            )
-        return content
+
+def _verified(store: ArtifactStore, model: str, version: str, file: str, sha256: str) -> bytes:
+    content = store.read(model, version, file)
+    if digest(content) != sha256:
+        raise ArtifactError(
+            f"model {model}: {file} of version {version} is truncated or altered, its SHA-256 differs; {RESTORE}"
+        )
+    return content
 
 
 def _parse(kind: type[Parsed], content: str | bytes, what: str) -> Parsed:

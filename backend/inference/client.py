@@ -2,34 +2,27 @@
 
 import ctypes
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import structlog
 from pydantic import JsonValue
 
-from backend.errors import ArtifactError, ModelError
-from backend.inference.catalogue import Catalogue
+from backend.errors import ModelError, NotServed, SanguineError, Unavailable
 from backend.inference.columns import Rows
+from backend.inference.following import FollowingThread
 from backend.inference.interfaces import Floats
 from backend.inference.manifest import Manifest
 from backend.inference.model import LoadedModel
+from backend.inference.slots import ModelStats, PinnedModel, Slot
+from backend.inference.source import ModelSource
 
-RETRY_SECONDS = 30.0  # how long a failed load is answered from memory; the files are not read again for every request
+log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class ModelStats:
-    """What one model did in this process; `seconds` is the time spent in all calls."""
-
-    calls: int = 0
-    rows: int = 0
-    errors: int = 0
-    seconds: float = 0.0
-    load_seconds: float | None = None
+STALE_SECONDS = 3.0  # after which a use looks itself what is to be served: the thread that does it may be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,47 +37,25 @@ class ModelStatus:
     loaded: bool = False
     error: str | None = None
     metrics: Mapping[str, JsonValue] = field(default_factory=dict)
-    stats: ModelStats = ModelStats()
-
-
-class _Slot:
-    """The place of one model: empty, loaded, or failed and not to be tried again for a while."""
-
-    def __init__(self) -> None:
-        self.loading = threading.Lock()
-        self.model: LoadedModel | None = None
-        self.failure: str | None = None
-        self.retry_at = 0.0
-        self.stats = ModelStats()
-        self._counting = threading.Lock()
-
-    def count(self, *, rows: int = 0, errors: int = 0, seconds: float) -> None:
-        with self._counting:
-            now = self.stats
-            self.stats = replace(
-                now,
-                calls=now.calls + 1,
-                rows=now.rows + rows,
-                errors=now.errors + errors,
-                seconds=now.seconds + seconds,
-            )
-
-    def count_load(self, seconds: float) -> None:
-        with self._counting:
-            self.stats = replace(self.stats, load_seconds=seconds)
+    stats: ModelStats = field(default_factory=ModelStats)
 
 
 class ModelClient:
     """The models of this process, safe to use from any thread; a process has one client.
 
+    Where the source follows decisions, a thread brings what is loaded to the version that is to be served: the new one
+    is loaded beside the old, takes its place in one step, and the old one is dropped when its last use ends.
+
     In a child forked after models were loaded, each is loaded again on first use and predicts with one thread, because
     the thread pools of OpenMP and onnxruntime do not survive a fork.
     """
 
-    def __init__(self, catalogue: Catalogue, *, threads: int = 1) -> None:
-        self._catalogue = catalogue
+    def __init__(self, source: ModelSource, *, threads: int = 1) -> None:
+        self._source = source
         self._threads = threads
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
+        self._thread = FollowingThread()
+        self._looked_at = 0.0
         start_anew = weakref.WeakMethod(
             self._start_anew
         )  # a registration cannot be undone and must not keep the client
@@ -96,6 +67,8 @@ class ModelClient:
         Raises:
             UnknownModel: no such model.
             ArtifactError: its files cannot be used.
+            NotServed: it was decided that no version is served.
+            Unavailable: nobody can say which version is to be served.
             ColumnsMismatch: the rows are not the columns the manifest names.
         """
         return self._call(model, lambda loaded: loaded.predict(rows))
@@ -109,13 +82,22 @@ class ModelClient:
         """
         return self._call(model, lambda loaded: loaded.explain(rows))
 
+    def pin(self, model: str) -> PinnedModel:
+        """Return the version that is served now, to be used for all of one answer; loads the model when needed.
+
+        Raises:
+            UnknownModel, ArtifactError, NotServed, Unavailable: as `predict`.
+        """
+        slot = self._slot(model)
+        return PinnedModel(slot, self._loaded(slot))
+
     def manifest(self, model: str) -> Manifest:
         """Return the manifest of the version that this process predicts with; loads the model when needed.
 
         Raises:
             UnknownModel, ArtifactError: as `predict`.
         """
-        return self._loaded(model, self._slot(model)).manifest
+        return self._loaded(self._slot(model)).manifest
 
     def catalogued(self, model: str) -> Manifest:
         """Return the manifest of the version that the catalogue names, without loading the model.
@@ -123,18 +105,18 @@ class ModelClient:
         Raises:
             UnknownModel, ArtifactError: as `predict`.
         """
-        return self._catalogue.manifest(model)
+        return self._source.manifest(model)
 
-    def preload(self, models: Iterable[str]) -> dict[str, ModelError | None]:
+    def preload(self, models: Iterable[str]) -> dict[str, SanguineError | None]:
         """Load `models` now, also those that failed a moment ago; return each one's error, or None when it is ready."""
-        outcome: dict[str, ModelError | None] = {}
+        outcome: dict[str, SanguineError | None] = {}
         for model in models:
             try:
                 slot = self._slot(model)
-                slot.retry_at = 0.0
-                self._loaded(model, slot)
+                slot.retry()
+                self._loaded(slot)
                 outcome[model] = None
-            except ModelError as error:
+            except (ModelError, NotServed, Unavailable) as error:
                 outcome[model] = error
         return outcome
 
@@ -150,49 +132,68 @@ class ModelClient:
         Raises:
             ArtifactError: the catalogue itself is missing or unreadable.
         """
-        return tuple(self._status(model) for model in self._catalogue.names())
+        return tuple(self._status(model) for model in self._source.names())
+
+    def look(self) -> bool:
+        """Bring what is loaded to what is to be served now; say whether anything changed.
+
+        Raises:
+            Unavailable: nobody can say what is to be served.
+        """
+        wanted = self._source.generations()
+        self._looked_at = time.monotonic()
+        slots = list(self._slots.copy().values())
+        before = [slot.served() for slot in slots]
+        for slot in slots:
+            if slot.follow(wanted.get(slot.name, 0), threads=self._threads):
+                log.info("model_replaced", model=slot.name, generation=slot.served().generation)
+        return before != [slot.served() for slot in slots]
+
+    def tell(self) -> None:
+        """Report what this process serves."""
+        self._source.report([slot.served() for slot in self._slots.copy().values()])
+
+    def wait(self, seconds: float) -> None:
+        """Return when something may have changed, at the latest after so many seconds."""
+        self._source.wait(seconds)
 
     def _call(self, model: str, operation: Callable[[LoadedModel], Floats]) -> Floats:
         slot = self._slot(model)
         started = time.perf_counter()
         try:
-            result = operation(self._loaded(model, slot))
+            result = operation(self._loaded(slot))
         except Exception:
             slot.count(errors=1, seconds=time.perf_counter() - started)
             raise
         slot.count(rows=len(result), seconds=time.perf_counter() - started)
         return result
 
-    def _slot(self, model: str) -> _Slot:
+    def _slot(self, model: str) -> Slot:
         slot = self._slots.get(model)
         if slot is None:
-            self._catalogue.require(model)
-            slot = self._slots.setdefault(model, _Slot())
+            self._source.require(model)
+            slot = self._slots.setdefault(model, Slot(model, self._source.read))
         return slot
 
-    def _loaded(self, model: str, slot: _Slot) -> LoadedModel:
-        if slot.model is not None:
-            return slot.model
-        with slot.loading:
-            if slot.model is not None:
-                return slot.model
-            if slot.failure is not None and time.monotonic() < slot.retry_at:
-                raise ArtifactError(slot.failure)
-            started = time.perf_counter()
+    def _loaded(self, slot: Slot) -> LoadedModel:
+        if self._source.follows:
+            self._follow()
+        return slot.loaded(threads=self._threads)
+
+    def _follow(self) -> None:
+        self._thread.ensure(self)
+        if self._looked_at and time.monotonic() - self._looked_at > STALE_SECONDS:
             try:
-                loaded = LoadedModel.load(self._catalogue.read(model), threads=self._threads)
-            except ModelError as error:
-                slot.failure, slot.retry_at = str(error), time.monotonic() + RETRY_SECONDS
-                raise
-            slot.count_load(time.perf_counter() - started)
-            slot.model, slot.failure = loaded, None
-            return loaded
+                self.look()
+            except Unavailable as error:  # what is loaded serves on
+                self._looked_at = time.monotonic()
+                log.warning("models_not_followed", reason=str(error))
 
     def _status(self, model: str) -> ModelStatus:
-        slot = self._slots.get(model) or _Slot()
+        slot = self._slots.get(model) or Slot(model, self._source.read)
         try:
-            manifest = slot.model.manifest if slot.model else self._catalogue.manifest(model)
-        except ModelError as error:
+            manifest = slot.model.manifest if slot.model else self._source.manifest(model)
+        except (ModelError, NotServed) as error:
             return ModelStatus(name=model, error=str(error), stats=slot.stats)
         return ModelStatus(
             name=model,
@@ -208,14 +209,15 @@ class ModelClient:
 
     def _damage(self, model: str) -> str | None:
         try:
-            self._catalogue.read(model)
-        except ModelError as error:
+            self._source.read(model)
+        except (ModelError, NotServed) as error:
             return str(error)
         return None
 
     def _start_anew(self) -> None:
         """Leave a forked child with nothing loaded, and with no lock that a thread of the parent may hold."""
         inherited, self._slots = self._slots, {}
+        self._thread.forget()
         if any(slot.model for slot in inherited.values()):
             self._threads = 1
             # Never freed, not even at exit: onnxruntime would wait for pool threads that do not exist in this process.

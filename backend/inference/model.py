@@ -5,19 +5,20 @@ from typing import Self
 import numpy as np
 
 from backend.errors import ArtifactError, NotServed
-from backend.inference.catalogue import Artifact
 from backend.inference.columns import ColumnOrder, Rows
 from backend.inference.interfaces import ExplainingRuntime, Floats, ModelRuntime
 from backend.inference.manifest import Golden, Manifest
 from backend.inference.runtimes import runtime_class
+from backend.inference.source import Artifact
 from backend.ml.calibration import LogisticCalibration
 
 
 class LoadedModel:
     """A model that has reproduced its golden rows in this process; safe to share between threads."""
 
-    def __init__(self, manifest: Manifest, runtime: ModelRuntime) -> None:
+    def __init__(self, manifest: Manifest, runtime: ModelRuntime, *, generation: int = 0) -> None:
         self.manifest = manifest
+        self.generation = generation
         self._runtime = runtime
         self._columns = ColumnOrder(manifest.columns)
         fitted = manifest.calibration
@@ -36,7 +37,7 @@ class LoadedModel:
             _check_golden(runtime, artifact.golden, columns=len(manifest.columns))
         except ArtifactError as error:
             raise ArtifactError(f"model {manifest.name}: {manifest.file} of {manifest.version}: {error}") from error
-        return cls(manifest, runtime)
+        return cls(manifest, runtime, generation=artifact.generation)
 
     def predict(self, data: Rows) -> Floats:
         """Return the calibrated output for each row, shape (n,).

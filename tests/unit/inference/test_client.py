@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from backend.errors import ArtifactError, ColumnsMismatch, NotServed, UnknownModel
-from backend.inference import client as client_module
+from backend.inference import slots
 from backend.inference.catalogue import Catalogue
-from backend.inference.client import ModelClient, ModelStats
+from backend.inference.client import ModelClient
 from backend.inference.manifest import Golden, Manifest
+from backend.inference.slots import ModelStats
 
 ROW = np.array([[1.0, 2.0]])
 
@@ -79,8 +80,8 @@ def test_a_failed_load_is_remembered_and_tried_again_after_a_while(
     weights.write_bytes(b"0.5")
     with pytest.raises(ArtifactError, match="truncated or altered"):
         client.predict("adder", ROW)
-    later = client_module.time.monotonic() + client_module.RETRY_SECONDS
-    monkeypatch.setattr(client_module.time, "monotonic", lambda: later)
+    later = slots.time.monotonic() + slots.RETRY_SECONDS
+    monkeypatch.setattr(slots.time, "monotonic", lambda: later)
     assert client.predict("adder", ROW).tolist() == [3.5]
     assert client.describe()[0].error is None
 

@@ -1,0 +1,161 @@
+"""What one process holds of one model, and what it counts of it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from backend.errors import ModelError, NotServed, SanguineError
+from backend.inference.columns import Rows
+from backend.inference.interfaces import Floats
+from backend.inference.manifest import Manifest
+from backend.inference.model import LoadedModel
+from backend.inference.source import Artifact, Served
+
+RETRY_SECONDS = 30.0  # how long a failed load is answered from memory; the files are not read again for every request
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """What one model did in this process; `seconds` is the time spent in all calls."""
+
+    calls: int = 0
+    rows: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    load_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A load that failed: of which generation, if that was known, and until when it is not tried again."""
+
+    generation: int | None
+    error: ModelError | NotServed
+    until: float
+
+
+class Slot:
+    """The place of one model: empty, loaded, or failed and not to be tried again for a while.
+
+    A version that is loaded serves until another takes its place, whatever becomes of the load.
+    """
+
+    def __init__(self, name: str, read: Callable[[str], Artifact]) -> None:
+        self.name = name
+        self.model: LoadedModel | None = None
+        self.stats = ModelStats()
+        self._read = read
+        self._failure: _Failure | None = None
+        self._loading = threading.Lock()
+        self._counting = threading.Lock()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last load failed, None if it did not."""
+        return str(self._failure.error) if self._failure else None
+
+    def loaded(self, *, threads: int) -> LoadedModel:
+        """Return the model, loaded now if it is not yet.
+
+        Raises:
+            ModelError, NotServed, Unavailable: it cannot be loaded.
+        """
+        if self.model is not None:
+            return self.model
+        with self._loading:
+            if self.model is not None:
+                return self.model
+            if self._failure is not None and time.monotonic() < self._failure.until:
+                raise type(self._failure.error)(str(self._failure.error))
+            return self._load(None, threads=threads)
+
+    def follow(self, generation: int, *, threads: int) -> bool:
+        """Load the version of a generation beside the one that serves, and let it take its place; say if it did."""
+        model, failure = self.model, self._failure
+        if failure is not None:
+            settled = failure.generation == generation and time.monotonic() < failure.until
+        else:
+            settled = model is None or model.generation == generation
+        if settled:
+            return False
+        with self._loading:
+            try:
+                self._load(generation, threads=threads)
+            except SanguineError:  # the slot remembers it; the version before serves on
+                return False
+        return True
+
+    def retry(self) -> None:
+        """Let the next use try again what failed a moment ago."""
+        if self._failure is not None:
+            self._failure = replace(self._failure, until=0.0)
+
+    def served(self) -> Served:
+        """Say what serves here."""
+        model, failure = self.model, self._failure
+        manifest = model.manifest if model else None
+        return Served(
+            model=self.name,
+            generation=model.generation if model else (failure.generation if failure else None) or 0,
+            version=manifest.version if manifest else None,
+            sha256=manifest.files[manifest.file] if manifest else None,
+            error=str(failure.error) if failure else None,
+        )
+
+    def count(self, *, rows: int = 0, errors: int = 0, seconds: float) -> None:
+        """Add one call."""
+        with self._counting:
+            now = self.stats
+            self.stats = ModelStats(
+                calls=now.calls + 1,
+                rows=now.rows + rows,
+                errors=now.errors + errors,
+                seconds=now.seconds + seconds,
+                load_seconds=now.load_seconds,
+            )
+
+    def _load(self, generation: int | None, *, threads: int) -> LoadedModel:
+        started = time.perf_counter()
+        try:
+            loaded = LoadedModel.load(self._read(self.name), threads=threads)
+        except (ModelError, NotServed) as error:
+            if isinstance(error, NotServed):  # somebody decided so
+                self.model = None
+            self._failure = _Failure(generation, error, time.monotonic() + RETRY_SECONDS)
+            raise
+        with self._counting:
+            self.stats = replace(self.stats, load_seconds=time.perf_counter() - started)
+        self.model, self._failure = loaded, None
+        return loaded
+
+
+class PinnedModel:
+    """One version of one model, which stays the same for whoever holds this, whatever is loaded meanwhile."""
+
+    def __init__(self, slot: Slot, model: LoadedModel) -> None:
+        self._slot = slot
+        self._model = model
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known about the version."""
+        return self._model.manifest
+
+    def predict(self, rows: Rows) -> Floats:
+        """Return the calibrated output for each row, shape (n,); see `LoadedModel.predict`."""
+        return self._counted(self._model.predict, rows)
+
+    def explain(self, rows: Rows) -> Floats:
+        """Return the contributions of each column, shape (n, k + 1); see `LoadedModel.explain`."""
+        return self._counted(self._model.explain, rows)
+
+    def _counted(self, operation: Callable[[Rows], Floats], rows: Rows) -> Floats:
+        started = time.perf_counter()
+        try:
+            result = operation(rows)
+        except Exception:
+            self._slot.count(errors=1, seconds=time.perf_counter() - started)
+            raise
+        self._slot.count(rows=len(result), seconds=time.perf_counter() - started)
+        return result
