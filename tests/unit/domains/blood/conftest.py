@@ -26,6 +26,7 @@ from backend.jobs.submit import submit
 from backend.settings import PROJECT, Settings
 from tests.unit.batches.file_service import FileService
 from tests.unit.conftest import create_tables
+from tests.unit.domains.blood.outcome_cases import a_donor
 from tests.unit.domains.blood.outreach_service import KIND, NOON
 
 SEEDED_DONORS = 600
@@ -106,6 +107,7 @@ def outreach(seeded_app: Flask, released_models, monkeypatch) -> FileService:
     with transaction() as session:  # no stock, and nobody is bound by what the simulation left open
         session.execute(delete(BloodUnit))
         session.execute(update(ContactOutcome).where(ContactOutcome.outcome.is_(None)).values(outcome="late_cancel"))
+        session.add_all(a_donor(district="Ernakulam", latitude=9.97, longitude=76.28 + n / 500) for n in range(12))
     return FileService(seeded_app)
 
 
