@@ -44,7 +44,7 @@ bench: $(STAMPS)/dev $(STAMPS)/bench ## measure the README's performance table
 lock: $(STAMPS)/venv ## pin what pyproject.toml asks for; pins that still fit stay, delete a file to renew its pins
 	$(INSTALL) $(UV)
 	$(COMPILE) --annotation-style line -o requirements.txt pyproject.toml
-	for extra in dev train bench; do \
+	for extra in dev train bench s3 mlflow xgboost lleaves; do \
 		file=requirements-$$extra.txt; \
 		$(COMPILE) --no-annotate --extra $$extra -c requirements.txt -o $$file pyproject.toml || exit 1; \
 		{ echo "-r requirements.txt"; sed 's/ *#.*//' requirements.txt | grep -vxFf - $$file; } > $$file.new; \

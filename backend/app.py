@@ -9,7 +9,6 @@ from backend.domains import catalog
 from backend.domains.domain import Domain
 from backend.extensions import db, engine_options, migrate, prepare_engine
 from backend.files.storage import FOLDER, Storage
-from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
 from backend.jobs.intake import Intake
 from backend.jobs.limits import Limits
@@ -17,6 +16,9 @@ from backend.jobs.news import News
 from backend.jobs.ring import Doorbell
 from backend.jobs.schedules.book import ScheduleBook
 from backend.logs import configure_logging
+from backend.registry.hints import Hints
+from backend.registry.live import LiveModels
+from backend.registry.registry import make_registry
 from backend.resources.store import importer_of
 from backend.settings import PROJECT, Settings, load_settings
 from backend.webhooks.subscriptions import Subscriptions
@@ -45,7 +47,10 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     with app.app_context():
         prepare_engine(db.engine)
     app.extensions["settings"] = settings
-    app.extensions["models"] = ModelClient(Catalogue(settings.models_dir), threads=settings.model_threads)
+    registry, hints = make_registry(settings), Hints(settings)
+    app.extensions["registry"], app.extensions["hints"] = registry, hints
+    app.extensions["live_models"] = LiveModels(app.app_context, registry, hints)
+    app.extensions["models"] = ModelClient(app.extensions["live_models"], threads=settings.model_threads)
     kinds = {kind.name: kind for domain in domains for kind in domain.job_kinds}
     app.extensions["kinds"] = kinds
     app.extensions["intake"] = Intake()

@@ -55,6 +55,21 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     model_threads: int = Field(default=1, ge=1, le=64)
     """Threads one prediction may use; workers bring their own concurrency."""
+    model_store: str = ""
+    """Where registered model versions are kept: a folder, or a bucket such as s3://models/sanguine; empty means a
+    folder in `data_dir`."""
+    model_keys_dir: Path | None = None
+    """Public keys (*.pem) of those who sign model versions."""
+    require_signed_models: bool = False
+    """Whether a version that none of these keys signed is refused."""
+    allow_executable_models: bool = False
+    """Whether formats that execute code when they are read (joblib, pickle) are loaded if one of these keys signed."""
+    two_person_promotion: bool = True
+    """Whether somebody else than who registered a version must promote it to production."""
+    model_memory_mb: int | None = Field(default=None, ge=1)
+    """What all models of one process may take together; a promotion that would need more is refused."""
+    max_model_bytes: int = Field(default=2 << 30, ge=1_000)
+    """How large the files of one model version may be."""
     lease_seconds: float = Field(default=30.0, gt=0.2)
     """How long a running job stays claimed after its worker's last heartbeat."""
     reconcile_seconds: float = Field(default=5.0, gt=0.0)
