@@ -5,7 +5,7 @@ from typing import cast
 from backend.batches.ahead import one_ahead
 from backend.batches.parts import gather, look_through, part_file, upload_of
 from backend.batches.schemas import BatchRequest, BatchResult, PartRequest, PartResult
-from backend.batches.targets import Target, target_of
+from backend.batches.targets import target_of
 from backend.errors import Unavailable
 from backend.files.tables import FileRole
 from backend.jobs.context import JobContext
@@ -27,9 +27,7 @@ def predict_file(request: BatchRequest, context: JobContext) -> BatchResult | Pa
     if context.checkpoint is None:
         layout = look_through(request, context, part_bytes=PART_BYTES)
         target.reads(layout.columns)
-        digests = {
-            name: context.models.manifest(name).files[context.models.manifest(name).file] for name in target.models
-        }
+        digests = {name: context.models.manifest(name).sha256 for name in target.models}
         versions = {name: context.models.manifest(name).version for name in target.models}
         requests = [
             PartRequest(file_of=context.job_id, work=request, columns=layout.columns, part=part, digests=digests)
@@ -48,12 +46,12 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
 
     Raises:
         BadFile: the file changed or is gone.
-        Unavailable: this worker serves another version of a model than the batch began with.
-        ModelError: a model cannot be served.
+        ModelError: a model cannot be served, or not the version with which the batch began.
     """
     work = cast("BatchRequest", request.work)
     target = target_of(work)
-    _same_models(target, request, context)
+    for name, sha256 in request.digests.items():
+        context.models.use(name, sha256)  # that with which the batch began
     layout = Layout(format=work.upload.format, columns=request.columns, rows=request.part.rows, parts=(request.part,))
     reads = target.reads(request.columns)
     path = upload_of(request.file_of, work.upload.format)
@@ -72,15 +70,6 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
             failed += len({error.row for error in answered.errors})
             context.progress(seen / request.part.rows)
     return PartResult(rows=seen, failed=failed)
-
-
-def _same_models(target: Target, request: PartRequest, context: JobContext) -> None:
-    for name in target.models:
-        manifest = context.models.manifest(name)
-        if manifest.files[manifest.file] != request.digests[name]:
-            raise Unavailable(
-                f"the batch began with another version of {name} than {manifest.version}; submit it again"
-            )
 
 
 PREDICT_PART = JobKind(

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from backend.errors import ArtifactError, UnknownModel
-from backend.inference.manifest import GOLDEN, MANIFEST, MODEL_MAP, CatalogueEntry, Golden, Manifest, digest
+from backend.inference.manifest import GOLDEN, MANIFEST, MODEL_MAP, CatalogueEntry, Golden, Manifest
 from backend.inference.source import Artifact, ModelSource
 from backend.inference.store import RESTORE, ArtifactStore, FolderStore
 from backend.inference.trust import OPEN, SIGNATURE, Trust
@@ -27,7 +27,7 @@ def read_manifest(store: ArtifactStore, model: str, entry: CatalogueEntry, *, tr
         ArtifactError: it is missing, altered or unreadable; the message names the model and the file.
         Unavailable: the store does not answer.
     """
-    content = _verified(store, model, entry.version, MANIFEST, entry.manifest_sha256)
+    content = store.read(model, entry.version, MANIFEST, sha256=entry.manifest_sha256)
     manifest = _parse(Manifest, content, f"model {model}: {MANIFEST}")
     if (manifest.name, manifest.version) != (model, entry.version):
         raise ArtifactError(f"model {model}: {MANIFEST} is that of {manifest.name} {manifest.version}; {RESTORE}")
@@ -48,7 +48,7 @@ def read_artifact(
         if needed not in manifest.files:
             raise ArtifactError(f"model {model}: {MANIFEST} has no digest of {needed}; write the version again")
     contents = {
-        file: _verified(store, model, manifest.version, file, sha256) for file, sha256 in manifest.files.items()
+        file: store.read(model, manifest.version, file, sha256=sha256) for file, sha256 in manifest.files.items()
     }
     golden = _parse(Golden, contents[GOLDEN], f"model {model}: {GOLDEN}")
     return Artifact(manifest=manifest, weights=contents[manifest.file], golden=golden, generation=generation)
@@ -78,6 +78,14 @@ class Catalogue(ModelSource):
         """Read and verify every file of the version that is served; see `ModelSource.read`."""
         return read_artifact(self.store, model, self.entry(model), trust=self._trust)
 
+    def read_exactly(self, model: str, sha256: str) -> Artifact:
+        """Read the version with these weights, which must be the one that is served; see `ModelSource.read_exactly`."""
+        artifact = self.read(model)
+        if artifact.manifest.sha256 != sha256:
+            gone = f"model {model}: the version with the weights {sha256[:12]}… is not there any more"
+            raise ArtifactError(f"{gone}; submit the work again")
+        return artifact
+
     def entry(self, model: str) -> CatalogueEntry:
         """Return the version that is served and its manifest's digest.
 
@@ -103,15 +111,6 @@ class Catalogue(ModelSource):
         if not isinstance(models, dict):
             raise ArtifactError(f'{path} is not a JSON object with "models"; {RESTORE}')
         return models
-
-
-def _verified(store: ArtifactStore, model: str, version: str, file: str, sha256: str) -> bytes:
-    content = store.read(model, version, file)
-    if digest(content) != sha256:
-        raise ArtifactError(
-            f"model {model}: {file} of version {version} is truncated or altered, its SHA-256 differs; {RESTORE}"
-        )
-    return content
 
 
 def _parse(kind: type[Parsed], content: str | bytes, what: str) -> Parsed:

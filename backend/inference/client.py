@@ -82,14 +82,17 @@ class ModelClient:
         """
         return self._call(model, lambda loaded: loaded.explain(rows))
 
-    def pin(self, model: str) -> PinnedModel:
+    def pin(self, model: str, *, sha256: str | None = None) -> PinnedModel:
         """Return the version that is served now, to be used for all of one answer; loads the model when needed.
+
+        With `sha256`, the version with these weights in its place.
 
         Raises:
             UnknownModel, ArtifactError, NotServed, Unavailable: as `predict`.
         """
         slot = self._slot(model)
-        return PinnedModel(slot, self._loaded(slot))
+        loaded = self._loaded(slot) if sha256 is None else slot.exactly(sha256, threads=self._threads)
+        return PinnedModel(slot, loaded)
 
     def manifest(self, model: str) -> Manifest:
         """Return the manifest of the version that this process predicts with; loads the model when needed.
@@ -172,7 +175,7 @@ class ModelClient:
         slot = self._slots.get(model)
         if slot is None:
             self._source.require(model)
-            slot = self._slots.setdefault(model, Slot(model, self._source.read))
+            slot = self._slots.setdefault(model, Slot(model, self._source))
         return slot
 
     def _loaded(self, slot: Slot) -> LoadedModel:
@@ -190,7 +193,7 @@ class ModelClient:
                 log.warning("models_not_followed", reason=str(error))
 
     def _status(self, model: str) -> ModelStatus:
-        slot = self._slots.get(model) or Slot(model, self._source.read)
+        slot = self._slots.get(model) or Slot(model, self._source)
         try:
             manifest = slot.model.manifest if slot.model else self._source.manifest(model)
         except (ModelError, NotServed) as error:

@@ -49,6 +49,10 @@ class Training(_Part):
     rows: int
     since: str
     until: str
+    code: str | None = None
+    """Version of the code that trained them, such as a commit."""
+    parent: PlainName | None = None
+    """Version of the same model that they were trained from."""
 
 
 class Reference(_Part):
@@ -86,6 +90,11 @@ class Manifest(_Part):
         if self.reference is not None and set(self.reference.columns) != set(self.column_names):
             raise ValueError("the reference must have the columns of the model, and no other")
         return self
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the weights."""
+        return self.files[self.file]
 
     @property
     def column_names(self) -> tuple[str, ...]:

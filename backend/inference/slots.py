@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from backend.errors import ModelError, NotServed, SanguineError
 from backend.inference.columns import Rows
 from backend.inference.interfaces import Floats
 from backend.inference.manifest import Manifest
 from backend.inference.model import LoadedModel
-from backend.inference.source import Artifact, Served
+from backend.inference.source import ModelSource, Served
 
 RETRY_SECONDS = 30.0  # how long a failed load is answered from memory; the files are not read again for every request
 
@@ -41,11 +42,12 @@ class Slot:
     A version that is loaded serves until another takes its place, whatever becomes of the load.
     """
 
-    def __init__(self, name: str, read: Callable[[str], Artifact]) -> None:
+    def __init__(self, name: str, source: ModelSource) -> None:
         self.name = name
         self.model: LoadedModel | None = None
         self.stats = ModelStats()
-        self._read = read
+        self._source = source
+        self._others: WeakValueDictionary[str, LoadedModel] = WeakValueDictionary()  # by the digest of their weights
         self._failure: _Failure | None = None
         self._loading = threading.Lock()
         self._counting = threading.Lock()
@@ -69,6 +71,21 @@ class Slot:
             if self._failure is not None and time.monotonic() < self._failure.until:
                 raise type(self._failure.error)(str(self._failure.error))
             return self._load(None, threads=threads)
+
+    def exactly(self, sha256: str, *, threads: int) -> LoadedModel:
+        """Return the version with these weights, kept in memory as long as somebody uses it.
+
+        Raises:
+            ModelError, Unavailable: it cannot be loaded.
+        """
+        if self.model is not None and self.model.manifest.sha256 == sha256:
+            return self.model
+        with self._loading:
+            model = self._others.get(sha256)
+            if model is None:
+                model = LoadedModel.load(self._source.read_exactly(self.name, sha256), threads=threads)
+                self._others[sha256] = model
+            return model
 
     def follow(self, generation: int, *, threads: int) -> bool:
         """Load the version of a generation beside the one that serves, and let it take its place; say if it did."""
@@ -99,7 +116,7 @@ class Slot:
             model=self.name,
             generation=model.generation if model else (failure.generation if failure else None) or 0,
             version=manifest.version if manifest else None,
-            sha256=manifest.files[manifest.file] if manifest else None,
+            sha256=manifest.sha256 if manifest else None,
             error=str(failure.error) if failure else None,
         )
 
@@ -118,7 +135,7 @@ class Slot:
     def _load(self, generation: int | None, *, threads: int) -> LoadedModel:
         started = time.perf_counter()
         try:
-            loaded = LoadedModel.load(self._read(self.name), threads=threads)
+            loaded = LoadedModel.load(self._source.read(self.name), threads=threads)
         except (ModelError, NotServed) as error:
             if isinstance(error, NotServed):  # somebody decided so
                 self.model = None
@@ -126,6 +143,8 @@ class Slot:
             raise
         with self._counting:
             self.stats = replace(self.stats, load_seconds=time.perf_counter() - started)
+        if self.model is not None:
+            self._others[self.model.manifest.sha256] = self.model
         self.model, self._failure = loaded, None
         return loaded
 

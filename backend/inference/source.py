@@ -71,6 +71,15 @@ class ModelSource(ABC):
             UnknownModel, ArtifactError, NotServed, Unavailable: as `manifest`.
         """
 
+    @abstractmethod
+    def read_exactly(self, model: str, sha256: str) -> Artifact:
+        """Read and verify the version with these weights, whether it is to be served or not.
+
+        Raises:
+            ArtifactError: no version that is kept has them, or a file is missing, altered or unreadable.
+            UnknownModel, Unavailable: as `manifest`.
+        """
+
     def generations(self) -> Mapping[str, int]:
         """Return the generation of each model that ever changed; a model that is not in it has 0.
 

@@ -17,6 +17,7 @@ from backend.extensions import Table, transaction
 from backend.inference.client import ModelClient
 from backend.inference.columns import Rows
 from backend.inference.manifest import Manifest
+from backend.inference.slots import PinnedModel
 from backend.jobs.checkpoint import save_checkpoint
 from backend.jobs.clock import utc_now
 from backend.jobs.parts import part_results
@@ -49,16 +50,20 @@ class Models(Protocol):
 
 
 class RecordingModels:
-    """A `ModelClient` that remembers what one attempt asked of it, so that the log and the result commit together."""
+    """The models as one attempt sees them: each is the same version from its first use to the end of the attempt.
+
+    It remembers what was asked, so that the log and the result commit together.
+    """
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
+        self._pinned: dict[str, PinnedModel] = {}
         self.uses: dict[str, ModelUse] = {}
 
     def predict(self, model: str, rows: Rows) -> NDArray[np.float64]:
         """Return one calibrated number per row."""
         started = time.perf_counter()
-        outputs = self._client.predict(model, rows)
+        outputs = self._pin(model).predict(rows)
         use = self.uses.setdefault(model, ModelUse())
         use.calls += 1
         use.rows += len(outputs)
@@ -67,11 +72,11 @@ class RecordingModels:
 
     def explain(self, model: str, rows: Rows) -> NDArray[np.float64]:
         """Return one contribution per row and column, the bias last."""
-        return self._client.explain(model, rows)
+        return self._pin(model).explain(rows)
 
     def manifest(self, model: str) -> Manifest:
         """Return what is known about the version in use."""
-        return self._client.manifest(model)
+        return self._pin(model).manifest
 
     @property
     def seconds(self) -> float:
@@ -79,16 +84,29 @@ class RecordingModels:
         return sum(use.seconds for use in self.uses.values())
 
     def fresh(self) -> "RecordingModels":
-        """Return the same models with nothing remembered."""
+        """Return the models as they are served now, with nothing remembered."""
         return RecordingModels(self._client)
 
     def share(self, jobs: int) -> "RecordingModels":
         """Return what falls to each of some jobs that asked together: every call, and its part of rows and time."""
         shared = self.fresh()
+        shared._pinned = self._pinned  # noqa: SLF001 - of the same class
         for name, use in self.uses.items():
             mine = shared.uses[name] = ModelUse()
             mine.calls, mine.rows, mine.seconds = use.calls, max(round(use.rows / jobs), 1), use.seconds / jobs
         return shared
+
+    def use(self, model: str, sha256: str) -> None:
+        """Use the version with these weights, whichever is served now, for all that is left of the attempt.
+
+        Raises:
+            ModelError, Unavailable: it cannot be loaded any more.
+        """
+        self._pinned[model] = self._client.pin(model, sha256=sha256)
+
+    def _pin(self, model: str) -> PinnedModel:
+        pinned = self._pinned.get(model)
+        return pinned or self._pinned.setdefault(model, self._client.pin(model))  # threads of an attempt share one
 
 
 class JobContext:

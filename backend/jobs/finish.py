@@ -205,7 +205,7 @@ def model_log(job_id: UUID, models: RecordingModels, now: datetime) -> list[dict
                 "at": now,
                 "model": name,
                 "version": manifest.version,
-                "sha256": manifest.files[manifest.file],
+                "sha256": manifest.sha256,
                 "calls": use.calls,
                 "rows": use.rows,
                 "seconds": use.seconds,

@@ -61,11 +61,21 @@ class LiveModels(ModelSource):
         store, entry, generation = self._live(model)
         return read_artifact(store, model, entry, trust=self._registry.trust, generation=generation)
 
+    def read_exactly(self, model: str, sha256: str) -> Artifact:
+        """Read the version with these weights; see `ModelSource.read_exactly`."""
+        with self._asking() as session:
+            versions = session.scalars(select(ModelVersion).where(ModelVersion.model == model)).all()
+        for version in versions:
+            if Manifest.model_validate(version.manifest).sha256 == sha256:
+                store = self._registry.store_of(version)
+                return read_artifact(store, model, entry_of(version), trust=self._registry.trust)
+        return self._registry.shipped.read_exactly(model, sha256)
+
     def generations(self) -> Mapping[str, int]:
         """Return how often production was moved, by model; see `ModelSource.generations`."""
         moved = select(ModelAlias.model, ModelAlias.generation).where(ModelAlias.alias == PRODUCTION)
         with self._asking() as session:
-            return {model: generation for model, generation in session.execute(moved)}
+            return {row.model: row.generation for row in session.execute(moved)}
 
     def wait(self, seconds: float) -> None:
         """Return at a hint, at the latest after so many seconds."""
@@ -101,6 +111,7 @@ class LiveModels(ModelSource):
         with self._asking() as session:
             found = session.execute(asked).one_or_none()
         if found is None:
+            self.require(model)
             if model not in self._registry.shipped.names():
                 raise NotServed(f"no version of the model {model} was promoted to production")
             return self._registry.shipped.store, self._registry.shipped.entry(model), 0

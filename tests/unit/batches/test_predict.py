@@ -240,7 +240,7 @@ def test_a_batch_never_mixes_two_versions_of_a_model(service: FileService, small
         reconcile(service.doorbell, patience=timedelta(0))
     ended = service.work(accepted.json["id"])
     assert (ended["state"], ended["files"]) == ("failed", [])
-    assert "began with another version of adder than 2; submit it again" in ended["error"]["message"]
+    assert "is not there any more; submit the work again" in ended["error"]["message"]
 
 
 def test_an_upload_that_vanished_ends_the_batch_with_what_to_do(service: FileService, small_parts):

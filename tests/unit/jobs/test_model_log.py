@@ -18,18 +18,21 @@ from tests.unit.conftest import Doubled, Number
 MANY = 5
 
 
-class FakeClient:
-    """A client with models of which every manifest says the same."""
+class FakeModel:
+    """A version of which every manifest says the same."""
 
-    class Manifest:
-        version, file = "1", "model"
-        files = {"model": "0" * 64}  # noqa: RUF012 - as in a manifest
+    class manifest:  # noqa: N801 - stands for the attribute
+        version, sha256 = "1", "0" * 64
 
-    def predict(self, _model, rows):
+    def predict(self, rows):
         return [0.5] * len(rows)
 
-    def manifest(self, _model):
-        return self.Manifest()
+
+class FakeClient:
+    """A client with models that are all the same."""
+
+    def pin(self, _model):
+        return FakeModel()
 
 
 def test_the_log_of_model_calls_shares_one_call_among_the_jobs(kind, doorbell, worker):

@@ -159,10 +159,8 @@ def test_a_model_nobody_knows_is_refused():
 
 
 def test_a_version_without_a_reference_is_said_to_need_training(service: Flask, monkeypatch: pytest.MonkeyPatch):
-    models = service.extensions["models"]
-    manifest = models.manifest
-    old = manifest("donor_reliability").model_copy(update={"reference": None})
-    monkeypatch.setattr(models, "manifest", lambda name: old if name == "donor_reliability" else manifest(name))
+    loaded = service.extensions["models"].pin("donor_reliability")._model
+    monkeypatch.setattr(loaded, "manifest", loaded.manifest.model_copy(update={"reference": None}))
     by_name = {model.model: model for model in measure(service).models}
     assert by_name["donor_reliability"].reason == "this version has no reference: train it again"
     assert by_name["donor_reliability"].columns == 0
