@@ -7,10 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from backend.domains.catalog import domains
+from backend.registry.commands import init_commands
 
 
 def init_cli(app: Flask) -> None:
     """Add the commands."""
+    init_commands(app.cli)
 
     @app.cli.command("seed")
     @click.option("--donors", type=click.IntRange(min=1), default=2_000, show_default=True)

@@ -11,7 +11,9 @@
     │   ├── KeyReused               an Idempotency-Key stands for another request
     │   ├── TooMany                 this client must wait before it submits more
     │   ├── NotServed               the request is valid and this installation cannot serve it
-    │   └── BadFile                 a file of rows cannot be read at all
+    │   ├── BadFile                 a file of rows cannot be read at all
+    │   ├── TooLarge                what was sent is larger than this installation takes
+    │   └── RefusedArtifact         a model version cannot be used as it was sent
     ├── Unavailable                 the same call may succeed later
     │   └── Overloaded              too much is waiting already
     ├── ChildLost                   the process of some work ended without a result
@@ -137,6 +139,18 @@ class BadFile(InputError):
     """A file of rows cannot be read at all; the message says where, what is wrong and what to do."""
 
     code = "bad_file"
+
+
+class TooLarge(InputError):
+    """What was sent is larger than this installation takes; the message says how much it takes."""
+
+    code = "too_large"
+
+
+class RefusedArtifact(InputError):
+    """A model version cannot be used as it was sent; the message says why and what to do."""
+
+    code = "artifact_refused"
 
 
 class Unavailable(SanguineError):

@@ -1,6 +1,7 @@
-"""Measure Sanguine on this machine: `python -m benchmarks [match] [jobs] [models] [rescoring] [batches] [outreach]`.
+"""Measure Sanguine on this machine: `python -m benchmarks [PART …]`.
 
-Each part that is measured writes its page in `benchmarks/results/`.
+The parts are match, jobs, models, rescoring, batches, outreach and serving. Each that is measured writes its page in
+`benchmarks/results/`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks.outreach import measure_outreach
 from benchmarks.peers import require_peers
 from benchmarks.report import Table, machine, page
 from benchmarks.rescoring import measure_rescoring
+from benchmarks.serving import measure_serving
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -26,7 +28,10 @@ def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="match, jobs, models, rescoring, batches or outreach; all without any"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="match, jobs, models, rescoring, batches, outreach or serving; all without any",
     )
     parser.add_argument("--largest", type=int, default=max(YEARS), metavar="N", help="donors at which matching stops")
     options = parser.parse_args()
@@ -37,6 +42,7 @@ def main() -> None:
         "rescoring": measure_rescoring,
         "batches": measure_batches,
         "outreach": measure_outreach,
+        "serving": measure_serving,
     }
     unknown = set(options.parts) - set(parts)
     if unknown:

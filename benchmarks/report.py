@@ -12,6 +12,8 @@ LIBRARIES = (
     "celery",
     "kombu",
     "lightgbm",
+    "lleaves",
+    "llvmlite",
     "onnxruntime",
     "numpy",
     "pyarrow",

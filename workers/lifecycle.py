@@ -26,6 +26,7 @@ from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker
 from backend.jobs.leases import LeaseKeeper
 from backend.logs import configure_logging
+from backend.registry.shipped import adopt_shipped
 from backend.settings import Settings, load_settings
 from backend.webhooks.dispatch import dispatch
 from workers.presence import Presence
@@ -77,9 +78,10 @@ def _make_process() -> Process:
     settings: Settings = load_settings()
     app = create_app(settings)
     models: ModelClient = app.extensions["models"]
+    name = app.extensions["live_models"].process = f"{_node_name}/{os.getpid()}"
     lease = timedelta(seconds=settings.lease_seconds)
     worker = Worker(
-        name=f"{_node_name}/{os.getpid()}",
+        name=name,
         models=models,
         leases=LeaseKeeper(app.app_context, lease=lease, stopping=_stop.is_due),
         lease=lease,
@@ -139,6 +141,7 @@ def _preload(process: Process) -> dict[str, str | None]:
 def _load_models(process: Process) -> dict[str, str | None]:
     """Load every model and return the digests of those that serve."""
     models = process.worker.models
+    _adopt_shipped(process)
     outcome = models.preload(model_names())
     for name, error in outcome.items():
         if error is not None:
@@ -149,7 +152,16 @@ def _load_models(process: Process) -> dict[str, str | None]:
             enter_loaded(manifests.values(), at=utc_now())
     except Unavailable as error:  # they serve all the same
         log.warning("loading_not_entered", reason=str(error))
-    return {name: manifests[name].files[manifests[name].file] if name in manifests else None for name in outcome}
+    return {name: manifests[name].sha256 if name in manifests else None for name in outcome}
+
+
+def _adopt_shipped(process: Process) -> None:
+    """Enter what was shipped since the last start; a newer release takes the place of an older one."""
+    try:
+        with process.app.app_context():
+            adopt_shipped(process.app.extensions["registry"], at=utc_now())
+    except SanguineError as error:  # what was decided before is served all the same
+        log.warning("shipped_models_not_entered", reason=str(error))
 
 
 def _on_received(**_: Any) -> None:

@@ -2,12 +2,13 @@
 
 from flask import Blueprint, Flask
 
-from backend.api import bulk, dead_letters, events, files, health, jobs, models, schedules, webhooks
+from backend.api import bulk, dead_letters, events, files, health, jobs, models, registry, schedules, webhooks
 from backend.api.errors import init_errors
 from backend.api.jobs import add_submit_routes
 from backend.api.lookups import add_command_routes, add_lookup_routes
 from backend.api.openapi import init_openapi
 from backend.api.resources import add_resource_routes
+from backend.api.v2 import init_v2
 from backend.domains.domain import Domain
 
 PREFIX = "/api/ml"
@@ -16,7 +17,7 @@ PREFIX = "/api/ml"
 def init_api(app: Flask, domains: tuple[Domain, ...]) -> None:
     """Give the application its routes, its error answers and its description."""
     api = Blueprint("api", __name__)
-    for platform in (bulk, dead_letters, events, files, health, jobs, models, schedules, webhooks):
+    for platform in (bulk, dead_letters, events, files, health, jobs, models, registry, schedules, webhooks):
         api.register_blueprint(platform.blueprint)
     for domain in domains:
         add_submit_routes(api, domain.job_kinds)
@@ -24,5 +25,6 @@ def init_api(app: Flask, domains: tuple[Domain, ...]) -> None:
         add_command_routes(api, domain.commands)
         add_resource_routes(api, domain.resources)
     app.register_blueprint(api, url_prefix=PREFIX)
+    init_v2(app)
     init_errors(app)
     init_openapi(app, prefix=PREFIX, domains=domains)

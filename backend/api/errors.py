@@ -17,8 +17,10 @@ from backend.errors import (
     NotFound,
     Overloaded,
     SanguineError,
+    TooLarge,
     TooMany,
     Unavailable,
+    UnknownModel,
     ValidationFailed,
 )
 
@@ -30,6 +32,8 @@ STATUS: tuple[tuple[type[SanguineError], HTTPStatus], ...] = (
     (Gone, HTTPStatus.GONE),
     (Conflict, HTTPStatus.CONFLICT),
     (TooMany, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (UnknownModel, HTTPStatus.NOT_FOUND),
     (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (ModelError, HTTPStatus.SERVICE_UNAVAILABLE),

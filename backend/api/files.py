@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, current_app, request, send_file, url_for
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from backend.api.answers import accepted, answer
 from backend.api.jobs import awaited
 from backend.api.parse import body_as, query_as
 from backend.api.terms import TermsQuery, admitted
+from backend.api.uploads import chunks_of_body
 from backend.batches.imports import IMPORT_FILE
 from backend.batches.predict import PREDICT_FILE
 from backend.batches.schemas import BatchQuery, RowsRequest
@@ -24,7 +25,6 @@ from backend.jobs.views import JobView, get_job
 from backend.settings import Settings
 from backend.tabular.formats import Format, format_of
 
-CHUNK = 1 << 20  # bytes
 RETRY_AFTER = "2"  # seconds
 
 blueprint = Blueprint("files", __name__)
@@ -91,29 +91,8 @@ def _format() -> Format:
 
 
 def _upload() -> Iterator[bytes]:
-    """Yield the body as it comes in.
-
-    Raises:
-        BadRequest: it ended before its stated length.
-        RequestEntityTooLarge: it is larger than an upload may be.
-    """
     settings: Settings = current_app.extensions["settings"]
-    request.max_content_length = settings.max_upload_bytes
-    received = 0
-    try:
-        while chunk := request.stream.read(CHUNK):
-            received += len(chunk)
-            yield chunk
-    except RequestEntityTooLarge:
-        raise
-    except Exception as error:  # each server has its own errors for a body that breaks off or is framed wrongly
-        raise _cut_off(received) from error
-    if received < (request.content_length or 0):  # gunicorn ends a body that was cut off like any other
-        raise _cut_off(received)
-
-
-def _cut_off(received: int) -> BadRequest:
-    return BadRequest(f"the upload was cut off after {received:,} bytes; nothing was stored, send it again")
+    return chunks_of_body(most=settings.max_upload_bytes)
 
 
 def _submitted(job: JobView, new: UUID) -> Response:

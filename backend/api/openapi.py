@@ -14,8 +14,9 @@ from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from backend.api import openapi_v2, v2
 from backend.api.openapi_jobs import KEY, PREFER, REFUSALS
-from backend.api.openapi_parts import JSON, REF, Paths, Problem, operation
+from backend.api.openapi_parts import JSON, REF, VERSION, Paths, Problem, operation
 from backend.api.openapi_platform import INPUTS, OUTPUTS, QUERIES, describe_platform
 from backend.api.terms import TermsQuery
 from backend.domains.domain import Command, Domain, Lookup
@@ -64,11 +65,12 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     queries: list[type[BaseModel]] = [*QUERIES, *(lookup.query for lookup in lookups), *map(query_schema, resources)]
     inputs: list[type[BaseModel]] = [
         *INPUTS,
+        *openapi_v2.INPUTS,
         *(kind.request for kind in kinds.values()),
         *(command.request for command in commands),
     ]
     inputs += [schema for resource in resources for schema in (resource.new, change_schema(resource))]
-    outputs: list[type[BaseModel]] = [Problem, *OUTPUTS, *(kind.result for kind in kinds.values())]
+    outputs: list[type[BaseModel]] = [Problem, *OUTPUTS, *openapi_v2.OUTPUTS, *(kind.result for kind in kinds.values())]
     outputs += [*(lookup.result for lookup in lookups), *(command.result for command in commands)]
     outputs += [schema for resource in resources for schema in (resource.view, page_schema(resource))]
     names, definitions = models_json_schema(
@@ -89,16 +91,18 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     for resource in resources:
         _describe_resource(paths, resource)
     describe_platform(paths)
+    protocol = Paths(prefix=v2.PREFIX, refs=paths.refs, schemas=schemas)
+    openapi_v2.describe_v2(protocol)
     for query in queries:  # described by their fields alone
         schemas.pop(paths.refs[query]["$ref"].removeprefix(REF.format(model="")), None)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Sanguine",
-            "version": "0.1.0",
+            "version": VERSION,
             "description": "Predictions as durable jobs: submit one, then poll it, or wait with `Prefer: wait=n`.",
         },
-        "paths": paths.described,
+        "paths": paths.described | protocol.described,
         "components": {"schemas": schemas},
     }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from backend.api import openapi_jobs
+from backend.api import openapi_jobs, openapi_registry
 from backend.api.events import EVENT_STREAM, LAST_EVENT_ID
 from backend.api.health import Health
 from backend.api.models import ModelList
@@ -30,11 +30,25 @@ from backend.webhooks.schemas import (
     PublicKey,
 )
 
-INPUTS: tuple[type[BaseModel], ...] = (*openapi_jobs.INPUTS, SchedulePatch, RowsRequest, EndpointNew, EndpointPatch)
-QUERIES: tuple[type[BaseModel], ...] = (*openapi_jobs.QUERIES, FiringsQuery, DeliveriesQuery, BatchQuery)
+INPUTS: tuple[type[BaseModel], ...] = (
+    *openapi_jobs.INPUTS,
+    *openapi_registry.INPUTS,
+    SchedulePatch,
+    RowsRequest,
+    EndpointNew,
+    EndpointPatch,
+)
+QUERIES: tuple[type[BaseModel], ...] = (
+    *openapi_jobs.QUERIES,
+    *openapi_registry.QUERIES,
+    FiringsQuery,
+    DeliveriesQuery,
+    BatchQuery,
+)
 _SENT = {"200": "The file.", "206": "The range that was asked for."}
 OUTPUTS: tuple[type[BaseModel], ...] = (
     *openapi_jobs.OUTPUTS,
+    *openapi_registry.OUTPUTS,
     JobEvent,
     FileWorkView,
     FileList,
@@ -61,6 +75,7 @@ def describe_platform(paths: Paths) -> None:
     _schedules(paths)
     _webhooks(paths)
     paths.add("get", "/models", operation("models.list", "models", "List the models", paths.ok(ModelList)))
+    openapi_registry.describe_registry(paths)
 
 
 def _events(paths: Paths) -> None:

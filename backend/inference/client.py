@@ -71,7 +71,7 @@ class ModelClient:
             Unavailable: nobody can say which version is to be served.
             ColumnsMismatch: the rows are not the columns the manifest names.
         """
-        return self._call(model, lambda loaded: loaded.predict(rows))
+        return self._call(LoadedModel.predict, model, rows)
 
     def explain(self, model: str, rows: Rows) -> Floats:
         """Return the contributions of each column, shape (n, k + 1), last column the bias; see `LoadedModel.explain`.
@@ -80,7 +80,7 @@ class ModelClient:
             NotServed: the model's runtime cannot explain.
             UnknownModel, ArtifactError, ColumnsMismatch: as `predict`.
         """
-        return self._call(model, lambda loaded: loaded.explain(rows))
+        return self._call(LoadedModel.explain, model, rows)
 
     def pin(self, model: str, *, sha256: str | None = None) -> PinnedModel:
         """Return the version that is served now, to be used for all of one answer; loads the model when needed.
@@ -160,11 +160,11 @@ class ModelClient:
         """Return when something may have changed, at the latest after so many seconds."""
         self._source.wait(seconds)
 
-    def _call(self, model: str, operation: Callable[[LoadedModel], Floats]) -> Floats:
+    def _call(self, operation: Callable[[LoadedModel, Rows], Floats], model: str, rows: Rows) -> Floats:
         slot = self._slot(model)
         started = time.perf_counter()
         try:
-            result = operation(self._loaded(slot))
+            result = operation(self._loaded(slot), rows)
         except Exception:
             slot.count(errors=1, seconds=time.perf_counter() - started)
             raise

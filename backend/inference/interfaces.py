@@ -1,7 +1,7 @@
 """What the client needs from a model technology: one class per technology, named in `backend.inference.runtimes`."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ Floats = npt.NDArray[np.float64]
 
 class ModelRuntime(ABC):
     """A loaded model. It is shared by all threads of the process, so its methods must be safe to call at once."""
+
+    keeps_memory: ClassVar[str | None] = None  # why a model that was dropped gives back less than it took
 
     @classmethod
     @abstractmethod
@@ -36,4 +38,16 @@ class ExplainingRuntime(ModelRuntime):
         """Return contributions, shape (n, k + 1), last column the bias; a row sums to the model's raw margin.
 
         The raw margin is the logit of the output for a probability, the output itself for a number.
+        """
+
+
+class AcceleratedRuntime(ModelRuntime):
+    """A runtime with quicker ways to the same outputs."""
+
+    @abstractmethod
+    def accelerate(self, golden: Floats, *, weights: bytes, compiled: bytes | None) -> None:
+        """Use from now on the quicker ways that predict the same here, the golden rows (n, k) among others.
+
+        `weights` are those the model was loaded from, `compiled` is its machine code if there is any. Nothing is
+        raised: where a quicker way fails, the ordinary one stays.
         """

@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.errors import ArtifactError, NotServed
 from backend.inference.columns import ColumnOrder, Rows
-from backend.inference.interfaces import ExplainingRuntime, Floats, ModelRuntime
+from backend.inference.interfaces import AcceleratedRuntime, ExplainingRuntime, Floats, ModelRuntime
 from backend.inference.manifest import Golden, Manifest
 from backend.inference.runtimes import runtime_class
 from backend.inference.source import Artifact
@@ -35,6 +35,9 @@ class LoadedModel:
         try:
             runtime = runtime_class(manifest.runtime).load(artifact.weights, manifest, threads=threads)
             _check_golden(runtime, artifact.golden, columns=len(manifest.columns))
+            if isinstance(runtime, AcceleratedRuntime):
+                golden = np.array(artifact.golden.rows, dtype=np.float64)
+                runtime.accelerate(golden, weights=artifact.weights, compiled=artifact.compiled)
         except ArtifactError as error:
             raise ArtifactError(f"model {manifest.name}: {manifest.file} of {manifest.version}: {error}") from error
         return cls(manifest, runtime, generation=artifact.generation)

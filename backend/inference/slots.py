@@ -45,12 +45,20 @@ class Slot:
     def __init__(self, name: str, source: ModelSource) -> None:
         self.name = name
         self.model: LoadedModel | None = None
-        self.stats = ModelStats()
+        self._calls = self._rows = self._errors = 0
+        self._seconds = 0.0
+        self._load_seconds: float | None = None
         self._source = source
         self._others: WeakValueDictionary[str, LoadedModel] = WeakValueDictionary()  # by the digest of their weights
         self._failure: _Failure | None = None
         self._loading = threading.Lock()
         self._counting = threading.Lock()
+
+    @property
+    def stats(self) -> ModelStats:
+        """What the model did until now."""
+        with self._counting:
+            return ModelStats(self._calls, self._rows, self._errors, self._seconds, self._load_seconds)
 
     @property
     def failure(self) -> str | None:
@@ -123,14 +131,10 @@ class Slot:
     def count(self, *, rows: int = 0, errors: int = 0, seconds: float) -> None:
         """Add one call."""
         with self._counting:
-            now = self.stats
-            self.stats = ModelStats(
-                calls=now.calls + 1,
-                rows=now.rows + rows,
-                errors=now.errors + errors,
-                seconds=now.seconds + seconds,
-                load_seconds=now.load_seconds,
-            )
+            self._calls += 1
+            self._rows += rows
+            self._errors += errors
+            self._seconds += seconds
 
     def _load(self, generation: int | None, *, threads: int) -> LoadedModel:
         started = time.perf_counter()
@@ -141,8 +145,7 @@ class Slot:
                 self.model = None
             self._failure = _Failure(generation, error, time.monotonic() + RETRY_SECONDS)
             raise
-        with self._counting:
-            self.stats = replace(self.stats, load_seconds=time.perf_counter() - started)
+        self._load_seconds = time.perf_counter() - started
         if self.model is not None:
             self._others[self.model.manifest.sha256] = self.model
         self.model, self._failure = loaded, None

@@ -17,6 +17,7 @@ class Artifact:
     weights: bytes
     golden: Golden
     generation: int = 0
+    compiled: bytes | None = None  # machine code made of the weights by this installation
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def enter_loaded(manifests: Iterable[Manifest], *, at: datetime) -> None:
     """Enter versions that were loaded and are not known yet; safe when several workers do so at once."""
     known = first_loaded()
     for manifest in manifests:
-        sha256 = manifest.files[manifest.file]
+        sha256 = manifest.sha256
         if (manifest.name, sha256) in known:
             continue
         row = ModelArtifact(

@@ -18,7 +18,7 @@ from backend.errors import ArtifactError, SettingsError
 from backend.inference.manifest import Manifest, digest
 
 SIGNATURE = "manifest.sig"
-EXECUTABLE = (".joblib", ".pickle", ".pkl", ".pt", ".pth")
+EXECUTABLE = (".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth")
 """Files that run code of their author's choice when they are read."""
 
 
@@ -29,6 +29,16 @@ class Signature(BaseModel):
 
     key: str
     ed25519: str
+
+
+class TrustTerms(BaseModel):
+    """What another process needs to trust the same versions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: tuple[str, ...]  # base64 of the 32 bytes of each
+    required: bool
+    executable: bool
 
 
 class Trust:
@@ -54,10 +64,25 @@ class Trust:
         Raises:
             SettingsError: the folder or a key cannot be read, or signatures are required and there is no key.
         """
+        if folder is not None and not folder.is_dir():
+            raise SettingsError(f"SANGUINE_MODEL_KEYS_DIR: there is no folder {folder}; put public keys (*.pem) there")
         keys = [] if folder is None else [_read_key(path) for path in sorted(folder.glob("*.pem"))]
         if (required or executable) and not keys:
-            raise SettingsError(f"signed models are asked for and there is no public key (*.pem) in {folder}")
+            where = "SANGUINE_MODEL_KEYS_DIR is not set" if folder is None else f"there is no public key in {folder}"
+            raise SettingsError(f"signed models are asked for and {where}; write one with `flask models keys`")
         return cls(keys, required=required, executable=executable)
+
+    @classmethod
+    def from_terms(cls, terms: TrustTerms) -> Self:
+        """Return what trusts as another process told with `terms`."""
+        keys = [Ed25519PublicKey.from_public_bytes(b64decode(key)) for key in terms.keys]
+        return cls(keys, required=terms.required, executable=terms.executable)
+
+    @property
+    def terms(self) -> TrustTerms:
+        """What another process needs to trust the same."""
+        keys = tuple(b64encode(key.public_bytes_raw()).decode() for key in self._keys.values())
+        return TrustTerms(keys=keys, required=self._required, executable=self._executable)
 
     @property
     def asks(self) -> bool:
@@ -79,7 +104,7 @@ class Trust:
         signer = None if signature is None else self._signer(what, content, signature)
         if signer is None and self._required:
             raise ArtifactError(f"{what} is not signed, and this installation serves signed models only; sign it")
-        if manifest.file.endswith(EXECUTABLE) and not (signer is not None and self._executable):
+        if manifest.file.lower().endswith(EXECUTABLE) and not (signer is not None and self._executable):
             raise ArtifactError(
                 f"{what}: reading {manifest.file} would execute code of whoever wrote it; save it as skops, ONNX or"
                 " LightGBM text, or sign it and set SANGUINE_ALLOW_EXECUTABLE_MODELS"
@@ -96,7 +121,7 @@ class Trust:
                 raise ArtifactError(f"{what} is signed with the key {given.key}, which is not known here")
             return None
         try:
-            self._keys[given.key].verify(b64decode(given.ed25519), content)
+            self._keys[given.key].verify(b64decode(given.ed25519, validate=True), content)
         except (InvalidSignature, ValueError) as error:
             raise ArtifactError(f"{what}: the signature does not fit the manifest; one of them was altered") from error
         return given.key

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -20,9 +21,9 @@ from backend.inference.store import ArtifactStore
 from backend.jobs.clock import utc_now
 from backend.registry.hints import Hints
 from backend.registry.registry import Registry, entry_of
+from backend.registry.states import Alias
 from backend.registry.tables import ModelAlias, ModelProcess, ModelVersion
 
-PRODUCTION = "production"
 FORGOTTEN_AFTER = timedelta(minutes=10)  # the rows of a process that is gone
 
 
@@ -59,7 +60,7 @@ class LiveModels(ModelSource):
     def read(self, model: str) -> Artifact:
         """Read and verify the production version; see `ModelSource.read`."""
         store, entry, generation = self._live(model)
-        return read_artifact(store, model, entry, trust=self._registry.trust, generation=generation)
+        return self._compiled(read_artifact(store, model, entry, trust=self._registry.trust, generation=generation))
 
     def read_exactly(self, model: str, sha256: str) -> Artifact:
         """Read the version with these weights; see `ModelSource.read_exactly`."""
@@ -68,12 +69,12 @@ class LiveModels(ModelSource):
         for version in versions:
             if Manifest.model_validate(version.manifest).sha256 == sha256:
                 store = self._registry.store_of(version)
-                return read_artifact(store, model, entry_of(version), trust=self._registry.trust)
-        return self._registry.shipped.read_exactly(model, sha256)
+                return self._compiled(read_artifact(store, model, entry_of(version), trust=self._registry.trust))
+        return self._compiled(self._registry.shipped.read_exactly(model, sha256))
 
     def generations(self) -> Mapping[str, int]:
         """Return how often production was moved, by model; see `ModelSource.generations`."""
-        moved = select(ModelAlias.model, ModelAlias.generation).where(ModelAlias.alias == PRODUCTION)
+        moved = select(ModelAlias.model, ModelAlias.generation).where(ModelAlias.alias == Alias.PRODUCTION)
         with self._asking() as session:
             return {row.model: row.generation for row in session.execute(moved)}
 
@@ -101,12 +102,16 @@ class LiveModels(ModelSource):
         except DBAPIError as error:
             raise Unavailable(f"what is served cannot be stored ({type(error.__cause__).__name__})") from error
 
+    def _compiled(self, artifact: Artifact) -> Artifact:
+        return replace(artifact, compiled=self._registry.compiled.find(artifact.manifest))
+
     def _live(self, model: str) -> tuple[ArtifactStore, CatalogueEntry, int]:
         """Return where the production version of a model lies, what it must be, and its generation."""
         asked = (
             select(ModelAlias, ModelVersion)
             .outerjoin(ModelVersion, ModelVersion.id == ModelAlias.version_id)
-            .where(ModelAlias.model == model, ModelAlias.alias == PRODUCTION)
+            .where(ModelAlias.model == model, ModelAlias.alias == Alias.PRODUCTION)
+            .where(ModelAlias.generation > 0)  # 0: its first move is being prepared
         )
         with self._asking() as session:
             found = session.execute(asked).one_or_none()

@@ -1,14 +1,17 @@
 """What the registry of an application works with."""
 
+import hmac
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from backend.extensions import current
 from backend.inference.catalogue import Catalogue
+from backend.inference.compiled import CompiledCache
 from backend.inference.manifest import CatalogueEntry
 from backend.inference.store import ArtifactStore, FolderStore
 from backend.inference.trust import Trust
+from backend.registry.remote import RemoteStore
 from backend.registry.tables import ModelVersion
 from backend.settings import Settings
 
@@ -20,6 +23,7 @@ class Registry:
     shipped: Catalogue  # the released models; what serves until somebody decides otherwise
     store: ArtifactStore  # what was registered here
     trust: Trust
+    compiled: CompiledCache  # forests as machine code, where somebody installed the compiler
     incoming: Path  # uploads that nobody has verified yet; on the disk of a store that is a folder
     two_persons: bool  # whoever registered a version may not promote it
     memory_bytes: int | None  # what all models of one process may take together; None: whatever there is
@@ -34,18 +38,23 @@ def make_registry(settings: Settings) -> Registry:
     """Return the registry that the settings describe; nothing is opened.
 
     Raises:
-        SettingsError: a public key cannot be read.
+        SettingsError: a public key cannot be read, or a library that the store needs is not installed.
     """
+    data = settings.data_dir / "models"
+    remote = "://" in settings.model_store
+    root = data if remote else Path(settings.model_store or data)
     trust = Trust.from_folder(
         settings.model_keys_dir,
         required=settings.require_signed_models,
         executable=settings.allow_executable_models,
     )
+    seal = hmac.digest(settings.secret_key.get_secret_value().encode(), b"compiled models", "sha256")
     return Registry(
+        compiled=CompiledCache(settings.data_dir / "compiled", key=seal),
         shipped=Catalogue(settings.models_dir, trust=trust),
-        store=FolderStore(settings.data_dir / "models"),
+        store=RemoteStore(settings.model_store, data / ".cache") if remote else FolderStore(root),
         trust=trust,
-        incoming=settings.data_dir / "models" / ".incoming",
+        incoming=root / ".incoming",
         two_persons=settings.two_person_promotion,
         memory_bytes=settings.model_memory_mb and settings.model_memory_mb << 20,
         max_bytes=settings.max_model_bytes,

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
-from backend.registry.live import PRODUCTION
 from backend.registry.registry import Registry
+from backend.registry.states import Alias
 from backend.registry.tables import ModelAlias, ModelProcess, ModelVersion
 
 SEEN_FOR = timedelta(seconds=15)  # a process that said nothing for so long is gone: they report every 5 s
@@ -54,7 +54,8 @@ def get_rollout(registry: Registry, model: str) -> Rollout:
     wanted = (
         select(ModelAlias.generation, ModelVersion.version, ModelVersion.manifest_sha256)
         .outerjoin(ModelVersion, ModelVersion.id == ModelAlias.version_id)
-        .where(ModelAlias.model == model, ModelAlias.alias == PRODUCTION)
+        .where(ModelAlias.model == model, ModelAlias.alias == Alias.PRODUCTION)
+        .where(ModelAlias.generation > 0)  # 0: its first move is being prepared
     )
     seen = (
         select(ModelProcess)

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("registered_by", sa.String(length=200), nullable=False),
         sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("memory_bytes", BigId, nullable=True),
-        sa.Column("load_seconds", sa.Float(), nullable=True),
+        sa.Column("load_seconds", sa.Double(), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model_version")),
         sa.UniqueConstraint("model", "manifest_sha256", name=op.f("uq_model_version_model_manifest_sha256")),
@@ -83,9 +83,13 @@ def upgrade() -> None:
 FINAL = "entries of model_ledger are never changed"
 APPEND_ONLY = {
     "sqlite": tuple(
-        f"CREATE TRIGGER model_ledger_no_{action.lower()} BEFORE {action} ON model_ledger"
-        f" BEGIN SELECT RAISE(ABORT, '{FINAL}'); END"
-        for action in ("UPDATE", "DELETE")
+        f"CREATE TRIGGER model_ledger_no_{name} BEFORE {action} BEGIN SELECT RAISE(ABORT, '{FINAL}'); END"
+        for name, action in (
+            ("update", "UPDATE ON model_ledger"),
+            ("delete", "DELETE ON model_ledger"),
+            # REPLACE deletes without asking the trigger for that
+            ("replace", "INSERT ON model_ledger WHEN EXISTS (SELECT 1 FROM model_ledger WHERE seq = NEW.seq)"),
+        )
     ),
     "postgresql": (
         f"""CREATE FUNCTION model_ledger_is_final() RETURNS trigger LANGUAGE plpgsql

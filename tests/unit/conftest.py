@@ -42,6 +42,7 @@ class QuickRule(Rule):
 
 Flask.url_rule_class = QuickRule
 
+
 @pytest.fixture(autouse=True)
 def _nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread looks what models are live; tests of that look themselves."""

@@ -18,6 +18,7 @@ from backend.jobs.schedules.declaration import Schedule
 from backend.jobs.schedules.tables import ScheduleFiring
 from backend.jobs.states import FINAL
 from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
+from backend.registry.compile_job import COMPILE_MODEL
 from backend.webhooks.deliver import DELIVER_WEBHOOK
 from backend.webhooks.tables import WebhookDelivery
 
@@ -54,6 +55,7 @@ DOMAIN = Domain(
         IMPORT_FILE,
         IMPORT_PART,
         DELIVER_WEBHOOK,
+        COMPILE_MODEL,
     ),
     schedules=(Schedule(name="nightly_cleanup", kind="platform.cleanup", cron="30 3 * * *"),),
     retentions=(

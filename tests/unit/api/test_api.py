@@ -204,7 +204,7 @@ def test_every_route_is_described_and_every_description_is_a_route(client: Flask
     routes = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/api/ml")
+        if rule.rule.startswith(("/api/ml", "/v2"))
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
     assert described == routes

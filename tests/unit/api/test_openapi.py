@@ -38,7 +38,7 @@ def test_every_route_is_described_and_every_description_is_a_route(service: File
     routes = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in service.app.url_map.iter_rules()
-        if rule.rule.startswith("/api/ml")
+        if rule.rule.startswith(("/api/ml", "/v2"))
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
     assert {(path, method) for path, method, _ in operations(description)} == routes
@@ -71,12 +71,24 @@ def test_what_a_path_names_is_a_parameter_of_it_once(description):
 def test_refusals_are_problems(description):
     for path, _, described in operations(description):
         for status, answer in described["responses"].items():
-            if status >= "400" and not path.startswith("/api/ml/health"):
+            if status >= "400" and not path.startswith(("/api/ml/health", "/v2")):
                 (content,) = answer["content"].items()
                 assert content == (
                     "application/problem+json",
                     {"schema": {"$ref": "#/components/schemas/Problem"}},
                 )
+
+
+def test_refusals_of_the_open_inference_protocol_have_its_form(description):
+    refused = [
+        answer["content"]
+        for path, _, described in operations(description)
+        for status, answer in described["responses"].items()
+        if status >= "400" and path.startswith("/v2") and not path.endswith("/ready")
+    ]
+    assert refused
+    form = {"application/json": {"schema": {"$ref": "#/components/schemas/ProtocolError"}}}
+    assert all(content == form for content in refused)
 
 
 def test_uploads_take_the_three_formats_and_batches_rows_as_well(description):

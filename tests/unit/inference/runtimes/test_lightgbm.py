@@ -5,6 +5,7 @@ import pytest
 from backend.errors import ArtifactError
 from backend.inference.manifest import Column, Manifest, Training
 from backend.inference.runtimes.lightgbm import LightGBMRuntime
+from backend.inference.runtimes.lightgbm_single_row import SingleRow
 
 ROWS = np.random.default_rng(1).normal(size=(300, 2))
 
@@ -57,3 +58,26 @@ def test_a_model_of_another_number_of_columns_is_refused() -> None:
 def test_a_text_that_is_no_model_is_refused() -> None:
     with pytest.raises(ArtifactError, match="not a LightGBM text model"):
         LightGBMRuntime.load(b"<html>", manifest(), threads=1)
+
+
+def test_one_row_takes_the_short_way_after_it_gave_the_same_golden_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = load(train("regression", ROWS[:, 0]))
+    expected = runtime.predict(ROWS)
+    runtime.accelerate(ROWS[:5], weights=b"", compiled=None)
+    monkeypatch.setattr(runtime._booster, "predict", lambda *_, **__: pytest.fail("the long way"))
+    assert [runtime.predict(row).item() for row in ROWS[:, np.newaxis]] == expected.tolist()
+
+
+def test_what_differs_in_a_golden_row_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = load(train("regression", ROWS[:, 0]))
+    expected = runtime.predict(ROWS[:1])
+    monkeypatch.setattr(SingleRow, "predict", lambda _self, _row: expected + 1.0)
+    runtime.accelerate(ROWS[:5], weights=b"", compiled=None)
+    np.testing.assert_array_equal(runtime.predict(ROWS[:1]), expected)
+
+
+def test_a_row_of_another_width_never_reaches_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = load(train("regression", ROWS[:, 0]))
+    runtime.accelerate(ROWS[:5], weights=b"", compiled=None)
+    with pytest.raises(lightgbm.basic.LightGBMError, match="number of features"):
+        runtime.predict(ROWS[:1, :1])

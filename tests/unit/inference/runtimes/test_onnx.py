@@ -115,6 +115,12 @@ def test_an_input_that_is_not_one_float_matrix_is_refused(inputs: list[object]) 
         predict(graph(*nodes, inputs=inputs, outputs=[tensor("y", None, 1)]))
 
 
+def test_a_graph_of_an_operation_that_onnxruntime_does_not_know_is_refused() -> None:
+    node = helper.make_node("NoSuchOperation", ["x"], ["y"])
+    with pytest.raises(ArtifactError, match=r"not a graph that onnxruntime can load: .*NoSuchOperation"):
+        predict(graph(node, inputs=[tensor("x", None, 2)], outputs=[tensor("y", None, 1)]))
+
+
 def test_a_graph_may_not_read_weights_from_another_file() -> None:
     node = helper.make_node("MatMul", ["x", "weights"], ["y"])
     outside = helper.make_tensor("weights", DOUBLE, [2, 1], [1.0, 2.0])
