@@ -14,8 +14,13 @@ from sqlalchemy import update
 
 from backend.extensions import transaction
 from backend.jobs.claim import claim
+from backend.jobs.clock import utc_now
 from backend.jobs.reconcile import reconcile
 from backend.jobs.tables import Job
+from backend.registry.checked import Checked
+from backend.registry.intake import register_folder
+from backend.registry.lifecycle import promote
+from backend.registry.states import Alias
 from tests.unit.batches.file_service import FileService, folders, jobs, parts_of
 from tests.unit.conftest import LEASE
 from tests.unit.inference.conftest import write_sum
@@ -241,6 +246,34 @@ def test_a_batch_never_mixes_two_versions_of_a_model(service: FileService, small
     ended = service.work(accepted.json["id"])
     assert (ended["state"], ended["files"]) == ("failed", [])
     assert "is not there any more; submit the work again" in ended["error"]["message"]
+
+
+def test_a_batch_ends_with_the_version_that_it_began_with(
+    service: FileService, small_parts, models_dir, tmp_path, monkeypatch
+):
+    begun = service.upload("/batches?model=adder", adding(30))
+    service.run(most=2)
+    client = service.app.extensions["models"]
+    monkeypatch.setattr("backend.registry.intake.check_folder", lambda *_, **__: Checked(1, 0.1))
+    registry = service.app.extensions["registry"]
+    folder = write_sum(tmp_path / "made", "adder", version="2", offset=100.0)
+    register_folder(registry, folder, by="Asha", source="test", tags={}, at=utc_now(), threads=1)
+    options = {"by": "Bala", "reason": "a test", "check": lambda _: Checked(1, 0.1), "hints": registry_hints()}
+    promote(registry, model="adder", version="2", alias=Alias.PRODUCTION, **options)
+    client.look()
+    assert client.manifest("adder").version == "2"
+    ended = service.finish(begun)
+    assert (ended["state"], ended["result"]["models"]) == ("succeeded", {"adder": "1"})
+    later = service.finish(service.upload("/batches?model=adder", adding(30)))
+    assert later["result"]["models"] == {"adder": "2"}
+
+
+def registry_hints():
+    class Silent:
+        def give(self, model: str) -> None:
+            assert model == "adder"
+
+    return Silent()
 
 
 def test_an_upload_that_vanished_ends_the_batch_with_what_to_do(service: FileService, small_parts):
