@@ -18,7 +18,7 @@ from backend.inference.interfaces import Floats
 from backend.inference.manifest import Manifest
 from backend.inference.model import LoadedModel
 from backend.inference.slots import ModelStats, PinnedModel, Slot
-from backend.inference.source import ModelSource
+from backend.inference.source import ModelSource, Served
 
 log = structlog.get_logger()
 
@@ -56,6 +56,7 @@ class ModelClient:
         self._slots: dict[str, Slot] = {}
         self._thread = FollowingThread()
         self._looked_at = 0.0
+        self._told: list[Served] = []
         start_anew = weakref.WeakMethod(
             self._start_anew
         )  # a registration cannot be undone and must not keep the client
@@ -152,9 +153,16 @@ class ModelClient:
                 log.info("model_replaced", model=slot.name, generation=slot.served().generation)
         return before != [slot.served() for slot in slots]
 
-    def tell(self) -> None:
-        """Report what this process serves."""
-        self._source.report([slot.served() for slot in self._slots.copy().values()])
+    def tell(self, *, again: bool = True) -> None:
+        """Report what this process serves; without `again` only if it is not what was told last.
+
+        Raises:
+            Unavailable: the report cannot be stored.
+        """
+        served = [slot.served() for slot in self._slots.copy().values()]
+        if again or served != self._told:
+            self._source.report(served)
+            self._told = served
 
     def wait(self, seconds: float) -> None:
         """Return when something may have changed, at the latest after so many seconds."""

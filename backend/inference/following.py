@@ -26,8 +26,8 @@ class Follower(Protocol):
     def look(self) -> bool:
         """Load what is to be served now; say whether anything changed."""
 
-    def tell(self) -> None:
-        """Report what is served."""
+    def tell(self, *, again: bool) -> None:
+        """Report what is served if it is not what was told last, or `again`."""
 
     def wait(self, seconds: float) -> None:
         """Return when something may have changed."""
@@ -58,12 +58,12 @@ def _follow(find: Callable[[], Follower | None]) -> None:
     told = 0.0
     while (follower := find()) is not None:
         try:
-            changed = follower.look()
-            if changed or time.monotonic() - told > TELL_EVERY:
-                follower.tell()
-                told = time.monotonic()
-            if changed:
+            if follower.look():
                 give_back_memory()
+            again = time.monotonic() - told > TELL_EVERY
+            follower.tell(again=again)
+            if again:
+                told = time.monotonic()
             follower.wait(LOOK_EVERY)
         except Unavailable as error:
             log.warning("models_not_followed", reason=str(error))

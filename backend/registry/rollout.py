@@ -96,15 +96,15 @@ def get_rollout(registry: Registry, model: str) -> Rollout:
 
 
 def await_rollout(registry: Registry, model: str, *, seconds: float) -> Rollout:
-    """Return when every process serves what is to be served or says why it does not, or when the time is over.
+    """Return when every process serves what is to be served, or said why it does not, or when the time is over.
 
     Raises:
         UnknownModel, ArtifactError, Unavailable: as `get_rollout`.
     """
-    until = time.monotonic() + seconds
+    until, asked_at = time.monotonic() + seconds, utc_now()
     while True:
         rollout = get_rollout(registry, model)
-        settled = all(one.converged or one.error for one in rollout.processes)
+        settled = all(one.converged or (one.error and one.seen_at > asked_at) for one in rollout.processes)
         if settled or time.monotonic() > until:
             return rollout
         time.sleep(LOOK_EVERY)

@@ -201,6 +201,18 @@ def test_a_use_looks_itself_where_no_thread_does(client: ModelClient, release, m
     assert client.predict("adder", ROW).tolist() == [13.0]
 
 
+def test_what_is_served_is_told_when_it_changed_or_again(client: ModelClient, release, source: Decided) -> None:
+    release("1")
+    client.tell(again=False)
+    assert source.reports == [], "nothing is loaded"
+    client.predict("adder", ROW)
+    for _ in range(2):
+        client.tell(again=False)
+    assert [[one.version for one in report] for report in source.reports] == [["1"]]
+    client.tell()
+    assert len(source.reports) == 2
+
+
 def test_a_thread_follows_tells_and_ends_with_its_client(source: Decided, release) -> None:
     thread, client = FollowingThread(), ModelClient(source)
     release("1")

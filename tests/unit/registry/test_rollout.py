@@ -1,5 +1,6 @@
 """How far the processes are."""
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from backend.errors import UnknownModel
 from backend.extensions import transaction
 from backend.inference.source import Served
 from backend.jobs.clock import utc_now
+from backend.registry import rollout
 from backend.registry.rollout import SEEN_FOR, await_rollout, get_rollout
 from backend.registry.tables import ModelAlias, ModelProcess
 from tests.unit.inference.conftest import write_sum
@@ -37,18 +39,18 @@ def decide(*, generation: int) -> None:
 def test_as_shipped_every_process_that_loaded_it_has_converged(app, registry):
     says(app, "a/1")
     says(app, "b/2")
-    rollout = get_rollout(registry, "adder")
-    assert (rollout.generation, rollout.version, rollout.summary) == (0, "1", "2 of 2 converged")
-    assert [one.process for one in rollout.processes] == ["a/1", "b/2"]
+    found = get_rollout(registry, "adder")
+    assert (found.generation, found.version, found.summary) == (0, "1", "2 of 2 converged")
+    assert [one.process for one in found.processes] == ["a/1", "b/2"]
 
 
 def test_a_process_that_serves_what_was_before_says_why(app, registry):
     decide(generation=3)
     says(app, "a/1", generation=3, version=None)
     says(app, "b/2", generation=2, version="1", error="altered")
-    rollout = get_rollout(registry, "adder")
-    assert (rollout.version, rollout.summary) == (None, "1 of 2 converged")
-    assert [(one.converged, one.error) for one in rollout.processes] == [(True, None), (False, "altered")]
+    found = get_rollout(registry, "adder")
+    assert (found.version, found.summary) == (None, "1 of 2 converged")
+    assert [(one.converged, one.error) for one in found.processes] == [(True, None), (False, "altered")]
 
 
 def test_what_a_process_says_replaces_what_it_said(app, registry):
@@ -67,10 +69,23 @@ def test_a_process_that_is_gone_does_not_count(app, registry):
     assert get_rollout(registry, "adder").summary == "1 of 1 converged"
 
 
-def test_nobody_waits_for_a_process_that_says_it_cannot(app, registry):
+def test_nobody_waits_for_a_process_that_says_it_cannot(app, registry, monkeypatch):
     decide(generation=1)
+    monkeypatch.setattr(rollout, "utc_now", lambda: utc_now() - timedelta(seconds=1))
     says(app, "a/1", generation=0, error="altered")
     assert await_rollout(registry, "adder", seconds=60).summary == "0 of 1 converged"
+
+
+def test_an_error_of_before_says_nothing_about_what_was_decided_now(app, registry):
+    decide(generation=1)
+    says(app, "a/1", generation=0, error="altered")
+    threading.Timer(0.1, lambda: says_again(app)).start()
+    assert await_rollout(registry, "adder", seconds=10).summary == "1 of 1 converged"
+
+
+def says_again(app: Flask) -> None:
+    with app.app_context():
+        says(app, "a/1", generation=1, version=None)
 
 
 def test_waiting_ends_when_the_time_is_over(app, registry):
