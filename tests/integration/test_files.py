@@ -186,7 +186,7 @@ DONOR = b"D-1,B+,1990-02-01,10.1,76.3,yes,Asha K\n"
         ("imports/donors", HEADER + DONOR, {"Content-Type": "application/pdf"}, 415, "text/csv"),
         ("imports/donors", HEADER + DONOR, CSV | {"Content-Encoding": "gzip"}, 415, "without Content-Encoding"),
         ("imports/planets", HEADER + DONOR, CSV, 404, "there are banks, donations, donors"),
-        ("batches?model=oracle", HEADER + DONOR, CSV, 422, "no model 'oracle'; the catalogue has donor_availability"),
+        ("batches?model=oracle", HEADER + DONOR, CSV, 422, "no model 'oracle'; there are donor_availability"),
         ("batches?scorer=blood.horoscope", HEADER + DONOR, CSV, 422, "scorer"),
         ("batches", HEADER + DONOR, CSV, 422, "either model or scorer"),
         (f"batches?model={MODEL}", HEADER + DONOR, CSV, 422, "the file has no column"),

@@ -242,9 +242,9 @@ def test_no_prediction_fails_or_mixes_versions_while_they_change(client: ModelCl
             asked += 1
         return asked
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        asking = [pool.submit(ask) for _ in range(4)]
-        for turn in range(20):
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        for turn in range(10):
             version = "12"[turn % 2]
             release(version, offset=offsets[version])
             client.look()

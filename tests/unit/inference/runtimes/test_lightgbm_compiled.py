@@ -103,10 +103,10 @@ def test_the_code_of_the_same_forest_is_used_and_that_of_another_is_not(code: by
 
 
 def test_code_that_cannot_be_loaded_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_code: bytes) -> CompiledForest:
+    def refuse(_forest: CompiledForest, _code: bytes) -> None:
         raise ImportError("llvmlite")
 
-    monkeypatch.setattr(lightgbm_compiled.CompiledForest, "__new__", lambda _cls, code: refuse(code))
+    monkeypatch.setattr(CompiledForest, "__init__", refuse)
     with said_by(lightgbm_compiled) as logs:
         assert CompiledForest.find(b"", booster(), ROWS, threads=1) is None
     assert logs[0]["reason"] == "cannot be loaded (ImportError)"
