@@ -27,10 +27,10 @@ def predict_file(request: BatchRequest, context: JobContext) -> BatchResult | Pa
     if context.checkpoint is None:
         layout = look_through(request, context, part_bytes=PART_BYTES)
         target.reads(layout.columns)
-        digests = {name: context.models.manifest(name).sha256 for name in target.models}
+        identities = {name: context.models.manifest(name).identity for name in target.models}
         versions = {name: context.models.manifest(name).version for name in target.models}
         requests = [
-            PartRequest(file_of=context.job_id, work=request, columns=layout.columns, part=part, digests=digests)
+            PartRequest(file_of=context.job_id, work=request, columns=layout.columns, part=part, identities=identities)
             for part in layout.parts
         ]
         return Parts(PREDICT_PART, requests, {"rows": layout.rows, "versions": versions})
@@ -50,8 +50,8 @@ def predict_part(request: PartRequest, context: JobContext) -> PartResult:
     """
     work = cast("BatchRequest", request.work)
     target = target_of(work)
-    for name, sha256 in request.digests.items():
-        context.models.use(name, sha256)  # that with which the batch began
+    for name, identity in request.identities.items():
+        context.models.use(name, identity)  # that with which the batch began
     layout = Layout(format=work.upload.format, columns=request.columns, rows=request.part.rows, parts=(request.part,))
     reads = target.reads(request.columns)
     path = upload_of(request.file_of, work.upload.format)

@@ -73,7 +73,7 @@ class PartRequest(_Input):
     work: BatchRequest | ImportRequest
     columns: tuple[str, ...]  # of the file
     part: Part
-    digests: dict[str, str] = {}  # of the models, by name: all parts see the same
+    identities: dict[str, str] = {}  # of the models, by name: all parts see the same
     doubles: tuple[tuple[int, int], ...] = ()  # rows whose key an earlier row has, and that row
 
 

@@ -78,12 +78,13 @@ class Catalogue(ModelSource):
         """Read and verify every file of the version that is served; see `ModelSource.read`."""
         return read_artifact(self.store, model, self.entry(model), trust=self._trust)
 
-    def read_exactly(self, model: str, sha256: str) -> Artifact:
-        """Read the version with these weights, which must be the one that is served; see `ModelSource.read_exactly`."""
+    def read_exactly(self, model: str, identity: str) -> Artifact:
+        """Read this version, which must be the one that is served; see `ModelSource.read_exactly`."""
         artifact = self.read(model)
-        if artifact.manifest.sha256 != sha256:
-            gone = f"model {model}: the version with the weights {sha256[:12]}… is not there any more"
-            raise ArtifactError(f"{gone}; submit the work again")
+        if artifact.manifest.identity != identity:
+            raise ArtifactError(
+                f"model {model}: the version that was used is not there any more; submit the work again"
+            )
         return artifact
 
     def entry(self, model: str) -> CatalogueEntry:

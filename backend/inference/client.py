@@ -83,16 +83,16 @@ class ModelClient:
         """
         return self._call(LoadedModel.explain, model, rows)
 
-    def pin(self, model: str, *, sha256: str | None = None) -> PinnedModel:
+    def pin(self, model: str, *, identity: str | None = None) -> PinnedModel:
         """Return the version that is served now, to be used for all of one answer; loads the model when needed.
 
-        With `sha256`, the version with these weights in its place.
+        With `identity`, the version of this `Manifest.identity` in its place.
 
         Raises:
             UnknownModel, ArtifactError, NotServed, Unavailable: as `predict`.
         """
         slot = self._slot(model)
-        loaded = self._loaded(slot) if sha256 is None else slot.exactly(sha256, threads=self._threads)
+        loaded = self._loaded(slot) if identity is None else slot.exactly(identity, threads=self._threads)
         return PinnedModel(slot, loaded)
 
     def manifest(self, model: str) -> Manifest:

@@ -97,6 +97,11 @@ class Manifest(_Part):
         return self.files[self.file]
 
     @property
+    def identity(self) -> str:
+        """A digest of all that makes the version: two may have the same weights and be calibrated differently."""
+        return digest(self.model_dump_json().encode())
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """Input column names in the model's order."""
         return tuple(column.name for column in self.columns)

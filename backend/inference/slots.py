@@ -49,7 +49,7 @@ class Slot:
         self._seconds = 0.0
         self._load_seconds: float | None = None
         self._source = source
-        self._others: WeakValueDictionary[str, LoadedModel] = WeakValueDictionary()  # by the digest of their weights
+        self._others: WeakValueDictionary[str, LoadedModel] = WeakValueDictionary()  # by their identity
         self._failure: _Failure | None = None
         self._loading = threading.Lock()
         self._counting = threading.Lock()
@@ -80,19 +80,19 @@ class Slot:
                 raise type(self._failure.error)(str(self._failure.error))
             return self._load(None, threads=threads)
 
-    def exactly(self, sha256: str, *, threads: int) -> LoadedModel:
-        """Return the version with these weights, kept in memory as long as somebody uses it.
+    def exactly(self, identity: str, *, threads: int) -> LoadedModel:
+        """Return the version of this `Manifest.identity`, kept in memory as long as somebody uses it.
 
         Raises:
             ModelError, Unavailable: it cannot be loaded.
         """
-        if self.model is not None and self.model.manifest.sha256 == sha256:
+        if self.model is not None and self.model.manifest.identity == identity:
             return self.model
         with self._loading:
-            model = self._others.get(sha256)
+            model = self._others.get(identity)
             if model is None:
-                model = LoadedModel.load(self._source.read_exactly(self.name, sha256), threads=threads)
-                self._others[sha256] = model
+                model = LoadedModel.load(self._source.read_exactly(self.name, identity), threads=threads)
+                self._others[identity] = model
             return model
 
     def follow(self, generation: int, *, threads: int) -> bool:
@@ -147,7 +147,7 @@ class Slot:
             raise
         self._load_seconds = time.perf_counter() - started
         if self.model is not None:
-            self._others[self.model.manifest.sha256] = self.model
+            self._others[self.model.manifest.identity] = self.model
         self.model, self._failure = loaded, None
         return loaded
 

@@ -73,11 +73,11 @@ class ModelSource(ABC):
         """
 
     @abstractmethod
-    def read_exactly(self, model: str, sha256: str) -> Artifact:
-        """Read and verify the version with these weights, whether it is to be served or not.
+    def read_exactly(self, model: str, identity: str) -> Artifact:
+        """Read and verify the version of this `Manifest.identity`, whether it is to be served or not.
 
         Raises:
-            ArtifactError: no version that is kept has them, or a file is missing, altered or unreadable.
+            ArtifactError: it is not kept any more, or a file is missing, altered or unreadable.
             UnknownModel, Unavailable: as `manifest`.
         """
 

@@ -96,13 +96,13 @@ class RecordingModels:
             mine.calls, mine.rows, mine.seconds = use.calls, max(round(use.rows / jobs), 1), use.seconds / jobs
         return shared
 
-    def use(self, model: str, sha256: str) -> None:
-        """Use the version with these weights, whichever is served now, for all that is left of the attempt.
+    def use(self, model: str, identity: str) -> None:
+        """Use the version of this `Manifest.identity`, whichever is served now, for all that is left of the attempt.
 
         Raises:
             ModelError, Unavailable: it cannot be loaded any more.
         """
-        self._pinned[model] = self._client.pin(model, sha256=sha256)
+        self._pinned[model] = self._client.pin(model, identity=identity)
 
     def _pin(self, model: str) -> PinnedModel:
         pinned = self._pinned.get(model)

@@ -62,15 +62,15 @@ class LiveModels(ModelSource):
         store, entry, generation = self._live(model)
         return self._compiled(read_artifact(store, model, entry, trust=self._registry.trust, generation=generation))
 
-    def read_exactly(self, model: str, sha256: str) -> Artifact:
-        """Read the version with these weights; see `ModelSource.read_exactly`."""
+    def read_exactly(self, model: str, identity: str) -> Artifact:
+        """Read this version; see `ModelSource.read_exactly`."""
         with self._asking() as session:
             versions = session.scalars(select(ModelVersion).where(ModelVersion.model == model)).all()
         for version in versions:
-            if Manifest.model_validate(version.manifest).sha256 == sha256:
+            if Manifest.model_validate(version.manifest).identity == identity:
                 store = self._registry.store_of(version)
                 return self._compiled(read_artifact(store, model, entry_of(version), trust=self._registry.trust))
-        return self._compiled(self._registry.shipped.read_exactly(model, sha256))
+        return self._compiled(self._registry.shipped.read_exactly(model, identity))
 
     def generations(self) -> Mapping[str, int]:
         """Return how often production was moved, by model; see `ModelSource.generations`."""

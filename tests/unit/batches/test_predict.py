@@ -13,6 +13,7 @@ from pyarrow import parquet
 from sqlalchemy import update
 
 from backend.extensions import transaction
+from backend.inference.manifest import Calibration
 from backend.jobs.claim import claim
 from backend.jobs.clock import utc_now
 from backend.jobs.reconcile import reconcile
@@ -256,7 +257,8 @@ def test_a_batch_ends_with_the_version_that_it_began_with(
     client = service.app.extensions["models"]
     monkeypatch.setattr("backend.registry.intake.check_folder", lambda *_, **__: Checked(1, 0.1))
     registry = service.app.extensions["registry"]
-    folder = write_sum(tmp_path / "made", "adder", version="2", offset=100.0)
+    # The same weights: two versions may differ in nothing but their calibration.
+    folder = write_sum(tmp_path / "made", "adder", version="2", calibration=Calibration(slope=2.0, intercept=0.0))
     register_folder(registry, folder, by="Asha", source="test", tags={}, at=utc_now(), threads=1)
     options = {"by": "Bala", "reason": "a test", "check": lambda _: Checked(1, 0.1), "hints": registry_hints()}
     promote(registry, model="adder", version="2", alias=Alias.PRODUCTION, **options)

@@ -255,15 +255,15 @@ def test_no_prediction_fails_or_mixes_versions_while_they_change(client: ModelCl
 def test_a_version_is_had_by_its_weights_as_long_as_it_is_there(client: ModelClient, release, loads) -> None:
     release("1")
     pinned = client.pin("adder")
-    assert client.pin("adder", sha256=pinned.manifest.sha256)._model is pinned._model
+    assert client.pin("adder", identity=pinned.manifest.identity)._model is pinned._model
     release("2", offset=10.0)
     client.look()
-    before = pinned.manifest.sha256
-    assert client.pin("adder", sha256=before)._model is pinned._model, "somebody still uses it"
+    before = pinned.manifest.identity
+    assert client.pin("adder", identity=before)._model is pinned._model, "somebody still uses it"
     del pinned
     gc.collect()
     with pytest.raises(ArtifactError, match="not there any more"):
-        client.pin("adder", sha256=before)
+        client.pin("adder", identity=before)
 
 
 def test_a_version_that_is_not_served_is_loaded_once_for_all_who_want_it(client: ModelClient, release) -> None:
@@ -271,8 +271,8 @@ def test_a_version_that_is_not_served_is_loaded_once_for_all_who_want_it(client:
     client.predict("adder", ROW)
     release("2", offset=10.0)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        newer = client._source.manifest("adder").sha256
-        others = list(pool.map(lambda _: client.pin("adder", sha256=newer), range(4)))
+        newer = client._source.manifest("adder").identity
+        others = list(pool.map(lambda _: client.pin("adder", identity=newer), range(4)))
     assert {id(one._model) for one in others} == {id(others[0]._model)}, "loaded once, and shared"
     assert others[0].predict(ROW).tolist() == [13.0]
 

@@ -108,8 +108,8 @@ def test_a_model_that_nobody_knows_is_told_from_those_there_are(installation: In
             ask("nothing")
 
 
-def test_any_version_that_is_kept_is_had_by_its_weights(installation: Installation):
-    shipped = installation.live.manifest("adder").sha256
+def test_any_version_that_is_kept_is_had_by_its_identity(installation: Installation):
+    shipped = installation.live.manifest("adder").identity
     installation.register("2", offset=10.0)
     installation.promote("2")
     assert installation.live.read_exactly("adder", shipped).manifest.version == "1"
