@@ -6,6 +6,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from backend.inference.following import FollowingThread
+
 # No test is timed: a busy machine is no failure, and speed is what benchmarks are for.
 settings.register_profile("sanguine", deadline=None)
 settings.load_profile("sanguine")
@@ -32,3 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(INTEGRATION):
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread looks what models are live; tests of that look themselves."""
+    monkeypatch.setattr(FollowingThread, "ensure", lambda _thread, _follower: None)

@@ -18,7 +18,6 @@ from backend.errors import Unavailable
 from backend.extensions import Table, db
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
-from backend.inference.following import FollowingThread
 from backend.jobs.context import JobContext
 from backend.jobs.execute import Worker
 from backend.jobs.kinds import JobKind
@@ -41,12 +40,6 @@ class QuickRule(Rule):
 
 
 Flask.url_rule_class = QuickRule
-
-
-@pytest.fixture(autouse=True)
-def _nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread looks what models are live; tests of that look themselves."""
-    monkeypatch.setattr(FollowingThread, "ensure", lambda _thread, _follower: None)
 
 
 _made: dict[frozenset[str], bytes] = {}

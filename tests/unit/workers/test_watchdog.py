@@ -1,5 +1,6 @@
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -107,7 +108,8 @@ def test_it_ends_exactly_when_the_last_three_echoes_were_missed(days: list[str])
 def test_an_attempt_long_past_its_time_stops_the_worker_and_ends_it(worker: Worker, monkeypatch: pytest.MonkeyPatch):
     done = []
     monkeypatch.setattr(watchdog.os, "kill", lambda _pid, number: done.append(number.name))
-    monkeypatch.setattr(watchdog.time, "sleep", lambda _seconds: done.append("time to leave"))
+    # Its own time alone: threads of other tests may sleep at this moment.
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(sleep=lambda _seconds: done.append("time to leave")))
     worker.overdue, worker.working = ["a/1"], True
     worker.look(PATIENCE)
     assert done == []
