@@ -17,6 +17,7 @@ from benchmarks.match import YEARS, measure_match
 from benchmarks.models import measure_models
 from benchmarks.outreach import measure_outreach
 from benchmarks.peers import require_peers
+from benchmarks.reloads import measure_reloads
 from benchmarks.report import Table, machine, page
 from benchmarks.rescoring import measure_rescoring
 from benchmarks.serving import measure_serving
@@ -31,7 +32,7 @@ def main() -> None:
         "parts",
         nargs="*",
         metavar="PART",
-        help="match, jobs, models, rescoring, batches, outreach or serving; all without any",
+        help="match, jobs, models, reloads, rescoring, batches, outreach or serving; all without any",
     )
     parser.add_argument("--largest", type=int, default=max(YEARS), metavar="N", help="donors at which matching stops")
     options = parser.parse_args()
@@ -39,6 +40,7 @@ def main() -> None:
         "match": lambda: measure_match(largest=options.largest),
         "jobs": measure_jobs,
         "models": measure_models,
+        "reloads": measure_reloads,
         "rescoring": measure_rescoring,
         "batches": measure_batches,
         "outreach": measure_outreach,

@@ -22,7 +22,7 @@ def post_and_wait(port: int, path: str, body: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RuntimeError: the job did not succeed in time.
     """
-    status, answer = _call(port, "POST", path, body, {"Prefer": "wait=10"})
+    status, answer = call(port, "POST", path, body, {"Prefer": "wait=10"})
     if status != HTTPStatus.OK or answer["state"] != "succeeded":
         raise RuntimeError(f"{path}: {status} {answer}")
     result: dict[str, Any] = answer["result"]
@@ -35,7 +35,7 @@ def post_all(port: int, jobs: Sequence[dict[str, Any]]) -> Callable[[], list[dic
     Raises:
         RuntimeError: the bulk was refused, or, when called, a job ended without a result.
     """
-    status, bulk = _call(port, "POST", "/jobs/bulk", {"jobs": jobs})
+    status, bulk = call(port, "POST", "/jobs/bulk", {"jobs": jobs})
     if status != HTTPStatus.ACCEPTED:
         raise RuntimeError(f"/jobs/bulk: {status} {bulk}")
     return lambda: _results_of(port, f"/jobs/bulk/{bulk['id']}")
@@ -56,18 +56,21 @@ def _results_of(port: int, path: str) -> list[dict[str, Any]]:
 
 
 def _got(port: int, path: str) -> dict[str, Any]:
-    status, answer = _call(port, "GET", path)
+    status, answer = call(port, "GET", path)
     if status != HTTPStatus.OK:
         raise RuntimeError(f"{path}: {status} {answer}")
     return answer
 
 
-def _call(
-    port: int, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+def call(
+    port: int, method: str, path: str, body: dict[str, Any] | bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, Any]]:
+    """Send a request below /api/ml and return the status and the JSON of the answer; bytes are a zip."""
     connections: dict[int, http.client.HTTPConnection] = _local.__dict__.setdefault("connections", {})
     connection = connections.setdefault(port, http.client.HTTPConnection(HOST, port, timeout=60))
-    content = None if body is None else json.dumps(body)
-    connection.request(method, f"/api/ml{path}", content, {"Content-Type": "application/json"} | (headers or {}))
+    packed = isinstance(body, bytes)
+    content = body if packed or body is None else json.dumps(body)
+    kind = "application/zip" if packed else "application/json"
+    connection.request(method, f"/api/ml{path}", content, {"Content-Type": kind} | (headers or {}))
     response = connection.getresponse()
     return response.status, json.loads(response.read())

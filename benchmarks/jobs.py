@@ -105,7 +105,7 @@ def _running() -> Iterator[list[System]]:
         second = stack.enter_context(
             Installation(
                 _made(folder / "postgresql"),
-                database_url=stack.enter_context(_postgresql(folder / "server")),
+                database_url=stack.enter_context(postgresql(folder / "server")),
                 broker_url=first.broker_url.replace("virtual_host=0", "virtual_host=1"),
             )
         )
@@ -124,7 +124,7 @@ def _running() -> Iterator[list[System]]:
 
 
 @contextmanager
-def _postgresql(folder: Path) -> Iterator[str]:
+def postgresql(folder: Path) -> Iterator[str]:
     """Run a PostgreSQL of the benchmark's own."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     with warnings.catch_warnings():

@@ -124,6 +124,10 @@ class Installation:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def group(self, name: str) -> int:
+        """Return the number of the process group of a process and its children."""
+        return self._processes[name].pid
+
     def largest_child(self, name: str) -> float:
         """Return the resident size in MB of the largest child of a process, 0 while it has none."""
         pid = self._processes[name].pid

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.errors import Conflict, NotFound
+from backend.errors import ArtifactError, Conflict, NotFound, RefusedArtifact
 from backend.extensions import transaction
 from backend.jobs.clock import utc_now
 from backend.registry import conditions, ledger
@@ -142,12 +142,30 @@ def _replace(
     """Check a version, which takes long, outside of any transaction, and move production to it in one."""
     with transaction(read_only=True) as session:
         _require(session, registry, candidate, memory_bytes=candidate.memory_bytes or 0)
+    if registry.memory_bytes is not None:
+        _measure_production(check)
     checked = check(candidate)
     with transaction() as session:
         row = _claimed_row(session, candidate.model, until)
         version = _measured(session, candidate, checked)
         _require(session, registry, version, memory_bytes=checked.memory_bytes)  # others decided things meanwhile
         return move(session, row, version, action, by=by, reason=reason, at=utc_now())
+
+
+def _measure_production(check: Check) -> None:
+    """Find out what the production versions take of which that is not known: they came with the release."""
+    unknown = select(ModelVersion).join(ModelAlias, ModelAlias.version_id == ModelVersion.id)
+    with transaction(read_only=True) as session:
+        of_production = unknown.where(ModelAlias.alias == Alias.PRODUCTION, ModelVersion.memory_bytes.is_(None))
+        versions = session.scalars(of_production.order_by(ModelVersion.model)).all()
+    for version in versions:
+        try:
+            checked = check(version)
+        except (ArtifactError, RefusedArtifact) as error:  # then no process has it in memory
+            log.warning("production_not_measured", model=version.model, reason=str(error))
+            continue
+        with transaction() as session:
+            _measured(session, version, checked)
 
 
 def _require(session: Session, registry: Registry, version: ModelVersion, *, memory_bytes: int) -> None:

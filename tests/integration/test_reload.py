@@ -1,12 +1,10 @@
 """The live model is changed on running workers, and nobody notices but by the version of an answer."""
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.integration.reload_load import ASKED, MODEL, Load, corrupt, packed, version_and_score
+from benchmarks.changing import ASKED, MODEL, Load, corrupt, memory, packed, version_and_score
 from tests.integration.stack import Answer, Stack, wait_until
 
 ZIP = {"Content-Type": "application/zip"}
@@ -54,18 +52,8 @@ def converged(stack: Stack) -> bool:
     return now["total"] >= 3 and now["converged"] == now["total"]
 
 
-def memory(stack: Stack) -> int:
-    """Bytes that the workers hold alone, all of their processes."""
-    groups = {stack.processes[name].pid for name in ("interactive", "batch")}
-    pages = 0
-    for status in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getpgid(int(status.name)) in groups:
-                lines = (status / "smaps_rollup").read_text().splitlines()
-                pages += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        except (OSError, StopIteration):
-            continue
-    return pages * 1024
+def workers_memory(stack: Stack) -> int:
+    return memory({stack.processes[name].pid for name in ("interactive", "batch")})
 
 
 def refused(answer: Answer, status: int, *parts: str) -> None:
@@ -87,9 +75,9 @@ def test_versions_change_under_load_without_a_failed_or_a_mixed_answer(running: 
     assert len(set(scores.values())) == 3
     assert register(running, packed("4")).status == 201
     corrupt(running.root, "4")
-    with Load(running) as load:
+    with Load(running.port) as load:
         wait_until(lambda: len(load.answers) > 0, seconds=60)
-        before = memory(running)
+        before = workers_memory(running)
         for turn in range(RELOADS):
             answer = decide(running, "production", version="23"[turn % 2])
             assert answer.status == 200, answer
@@ -98,7 +86,7 @@ def test_versions_change_under_load_without_a_failed_or_a_mixed_answer(running: 
         decided = time.monotonic()
         wait_until(lambda: converged(running), seconds=20)
         assert time.monotonic() - decided < BOUND
-        after = memory(running)
+        after = workers_memory(running)
     assert load.failed == []
     assert {(version, score) for version, score in scores.items() if version != "1"} == set(load.answers)
     assert abs(after / before - 1) < 0.10, (before, after)

@@ -14,7 +14,7 @@ RUNTIMES = {
     "xgboost": "backend.inference.runtimes.xgboost:XGBoostRuntime",
 }
 INSTALL = {
-    "torch": "pip install torch==2.13.0",
+    "torch": "pip install -r requirements-train.txt",
     "xgboost": "pip install -r requirements-xgboost.txt",
 }
 """How to install the libraries that requirements.txt leaves out."""

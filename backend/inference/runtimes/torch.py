@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch  # type: ignore[import-not-found]  # optional, and not in the lock of the developers
+import torch
 
 from backend.errors import ArtifactError
 from backend.inference.interfaces import Floats, ModelRuntime

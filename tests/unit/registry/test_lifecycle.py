@@ -8,10 +8,11 @@ import pytest
 
 from backend.errors import ArtifactError, Conflict, InputError, NotFound, ValidationFailed
 from backend.extensions import transaction
-from backend.registry import versions
+from backend.registry import lifecycle, versions
 from backend.registry.lifecycle import MOVE_SECONDS
 from backend.registry.states import Alias
 from backend.registry.tables import ModelAlias
+from tests.said import said_by
 from tests.unit.registry.registry_stage import MB, Stage, standing
 
 # --- promotion
@@ -126,16 +127,26 @@ def test_a_shipped_model_is_entered_before_its_first_move(stage: Stage):
 def test_what_would_not_fit_beside_all_that_is_production_is_refused(registered: Stage):
     registered.promote()  # 10 MB
     registered.ship("other")
-    registered.adopt()  # of unknown size
+    registered.adopt()  # of a size that is found out now
+    registered.memory["1"] = 4 * MB
     registered.register("3")
-    registered.registry = dataclasses.replace(registered.registry, memory_bytes=30 * MB)
+    registered.registry = dataclasses.replace(registered.registry, memory_bytes=34 * MB)
     registered.memory["3"] = 20 * MB + 1
-    with pytest.raises(Conflict, match=r"needs 21 MB beside the 10 MB of .*; together they may take 30 MB"):
+    with pytest.raises(Conflict, match=r"needs 21 MB beside the 14 MB of .*; together they may take 34 MB"):
         registered.promote("3")
+    assert versions.get_version("other", "1").memory_bytes == 4 * MB
     assert registered.production() == ("2", 2)
     assert versions.get_version("adder", "3").memory_bytes is None
     registered.memory["3"] = 20 * MB
     assert registered.promote("3") == 3
+
+
+def test_what_serves_and_cannot_be_measured_takes_no_memory(registered: Stage):
+    registered.broken.add("1")
+    registered.registry = dataclasses.replace(registered.registry, memory_bytes=10 * MB)
+    with said_by(lifecycle) as logs:
+        assert registered.promote() == 2
+    assert logs[0]["reason"] == "model adder: version 1 is broken"
 
 
 def test_a_size_that_is_known_is_looked_at_before_anything_is_loaded(stage: Stage):
@@ -212,6 +223,7 @@ def test_what_others_promote_while_a_version_is_checked_counts_against_the_memor
     registered.register("2", model="other")
     registered.registry = dataclasses.replace(registered.registry, memory_bytes=15 * MB)
     registered.meanwhile = lambda: registered.promote(model="other")
+    registered.memory["1"] = 0
     with pytest.raises(Conflict, match="needs 10 MB beside the 10 MB"):
         registered.promote()
     assert (registered.production(), registered.production("other")) == (("1", 1), ("2", 2))

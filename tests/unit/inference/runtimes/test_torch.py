@@ -11,7 +11,7 @@ import pytest
 from backend.errors import ArtifactError
 from backend.inference.manifest import Column, Manifest, Training
 
-torch = pytest.importorskip("torch", reason="torch is optional: pip install torch==2.13.0")
+torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-train.txt")
 
 from backend.inference.runtimes.torch import TorchRuntime  # noqa: E402 - it imports torch
 
