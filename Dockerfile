@@ -20,6 +20,5 @@ ENV PYTHONUNBUFFERED=1 \
 USER sanguine
 VOLUME /data
 EXPOSE 8000
-CMD ["gunicorn", "backend.app:create_app()", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "96", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "35", \
-     "--limit-request-field_size", "32768", "--no-control-socket"]
+CMD ["gunicorn", "-c", "python:backend.ops.gunicorn", "backend.app:create_app()", "--bind", "0.0.0.0:8000", \
+     "--workers", "2", "--worker-tmp-dir", "/dev/shm", "--graceful-timeout", "35"]

@@ -77,14 +77,13 @@ class Installation:
         self._start("valkey", "SIGTERM", *server_command(socket=self._socket, directory=self.folder))
         self._wait_for("valkey", "Ready to accept connections")
 
-    def start_api(self, factory: str) -> None:
-        """Start gunicorn with the options of `supervisord.conf`."""
+    def start_api(self, factory: str, *, configuration: str = "backend.ops.gunicorn") -> None:
+        """Start gunicorn as `supervisord.conf` does."""
         self._start(
             "api",
             "SIGKILL",
-            *(sys.executable, "-m", "gunicorn", factory, "--bind", f"{HOST}:{self.port}"),
-            *("--worker-class", "gthread", "--workers", "1", "--threads", "96", "--no-control-socket"),
-            *("--limit-request-field_size", "32768"),
+            *(sys.executable, "-m", "gunicorn", "-c", f"python:{configuration}", factory),
+            *("--bind", f"{HOST}:{self.port}"),
         )
         self._wait_for("api", "Booting worker")
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from backend.errors import ArtifactError
 from backend.inference.manifest import CatalogueEntry
 from backend.inference.trust import Trust
+from backend.ops import cores
 from backend.ops.tether import TETHER
 from backend.registry.candidate_main import Answer, Order
 from backend.registry.checked import Checked
@@ -60,6 +61,7 @@ def check_folder(root: Path, model: str, entry: CatalogueEntry, *, trust: Trust,
         address_space=MEMORY + MEMORY_PER_BYTE * size,
         cpu_seconds=CPU_SECONDS,
         seconds=2 * math.ceil(SECONDS),
+        cores=cores.of_machine(),
     )
     answer = _ask(order, f"model {model}: version {entry.version}")
     if answer.error is not None:

@@ -21,6 +21,7 @@ from backend.inference.model import LoadedModel
 from backend.inference.runtimes import runtime_class
 from backend.inference.store import FolderStore
 from backend.inference.trust import Trust, TrustTerms
+from backend.ops import cores
 
 SCRATCH = 4096  # bytes of a file: libraries try out whether a temporary folder can be written
 
@@ -38,6 +39,7 @@ class Order(BaseModel):
     address_space: int  # bytes
     cpu_seconds: int
     seconds: int
+    cores: list[int]
 
 
 class Answer(BaseModel):
@@ -56,6 +58,7 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as told:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         order = Order.model_validate_json(sys.stdin.buffer.read())
+        cores.use(order.cores)
         _limit(order)
         told.write(_answer(order).model_dump_json())
 

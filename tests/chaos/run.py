@@ -131,8 +131,8 @@ def _start(programs: Programs, port: int) -> None:
     quiet = ("--without-gossip", "--without-mingle")
     programs.add(
         "api",
-        *(sys.executable, "-m", "gunicorn", "tests.chaos.api:create_chaos_app()", "--bind", f"127.0.0.1:{port}"),
-        *("--worker-class", "gthread", "--workers", "1", "--threads", "16", "--no-control-socket"),
+        *(sys.executable, "-m", "gunicorn", "-c", "python:backend.ops.gunicorn", "tests.chaos.api:create_chaos_app()"),
+        *("--bind", f"127.0.0.1:{port}"),
     )
     for name in ("interactive-1", "interactive-2"):
         options = (

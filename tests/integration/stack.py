@@ -73,12 +73,11 @@ class Stack:
                 command, cwd=PROJECT, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
 
-    def start_api(self) -> None:
+    def start_api(self, factory: str = "backend.app:create_app()", *, processes: int = 1) -> None:
         self.start(
             "api",
-            *(str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread"),
-            *("--limit-request-field_size", "32768"),  # as in supervisord.conf and the Dockerfile
-            *("--threads", "8", "--workers", "1", "--worker-tmp-dir", "/dev/shm", "backend.app:create_app()"),  # noqa: S108
+            *(str(BIN / "gunicorn"), "-c", "python:backend.ops.gunicorn", factory, "--bind", f"127.0.0.1:{self.port}"),
+            *("--workers", str(processes), "--worker-tmp-dir", "/dev/shm"),  # noqa: S108
         )
         wait_until(lambda: self.call("GET", "/api/ml/health/live").status == 200, seconds=30, what=self.tail("api"))
 

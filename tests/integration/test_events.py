@@ -14,7 +14,7 @@ import pytest
 from backend.jobs.events import Position
 from backend.jobs.news import MOST_WAITING
 from tests.integration.conftest import Valkey
-from tests.integration.stack import BIN, Stack, wait_until
+from tests.integration.stack import Stack
 
 STEADY = "tests.integration.steady"
 
@@ -22,12 +22,7 @@ STEADY = "tests.integration.steady"
 @pytest.fixture
 def api(stack: Stack) -> Stack:
     stack.migrate()
-    stack.start(
-        "api",
-        *(str(BIN / "gunicorn"), f"{STEADY}:create_api()", "--bind", f"127.0.0.1:{stack.port}"),
-        *("--worker-class", "gthread", "--workers", "1", "--threads", "96", "--worker-tmp-dir", "/dev/shm"),  # noqa: S108
-    )
-    wait_until(lambda: stack.call("GET", "/api/ml/health/live").status == 200, seconds=30, what=stack.tail("api"))
+    stack.start_api(f"{STEADY}:create_api()")
     return stack
 
 

@@ -34,7 +34,7 @@ from backend.jobs.terms import Terms
 from backend.jobs.views import get_job, list_jobs
 from backend.settings import Settings
 from tests.integration.conftest import Valkey
-from tests.integration.stack import BIN, Stack, wait_until
+from tests.integration.stack import Stack, wait_until
 from tests.unit.conftest import Doubled, Number
 
 TERMS = Terms(client="c", key="k")
@@ -260,13 +260,7 @@ def test_a_bulk_is_sent_as_few_rings_that_claim_all_of_it(app: Flask, valkey: Va
 def api(stack: Stack) -> Stack:
     """A real API, without workers, with a job kind that takes any number."""
     stack.migrate()
-    stack.start(
-        "api",
-        *(str(BIN / "gunicorn"), "tests.integration.steady:create_api()", "--bind", f"127.0.0.1:{stack.port}"),
-        *("--worker-class", "gthread", "--workers", "2", "--threads", "16", "--worker-tmp-dir", "/dev/shm"),  # noqa: S108
-        *("--limit-request-field_size", "32768"),  # as in supervisord.conf and the Dockerfile
-    )
-    wait_until(lambda: stack.call("GET", "/api/ml/health/live").status == 200, seconds=30, what=stack.tail("api"))
+    stack.start_api("tests.integration.steady:create_api()", processes=2)
     return stack
 
 
