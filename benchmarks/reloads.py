@@ -89,7 +89,7 @@ def _run(installation: Installation) -> Outcome:
         changes, followed, rollout, refused = [], [], {}, 0
         for number in range(1, CHANGES + 1):
             started = time.monotonic()
-            rollout = _promote(port, "23"[number % 2])
+            rollout = _promote(port, "32"[number % 2])
             changes.append(time.monotonic() - started)
             followed.append(_seconds_until_all_followed(port, rollout))
             if number % REFUSE_EVERY == 0:
