@@ -28,7 +28,10 @@ NOTES = (
         f"{AT_ONCE} predictions are always in flight; after every {REFUSE_EVERY} changes a version whose file was "
         "altered is asked for, which must be refused."
     ),
-    ("Processes: the API, an interactive worker of four threads, and the children of a prefork worker, two at a time."),
+    (
+        "Processes that serve the model: a worker of four threads and the two children of a prefork worker, beside the API "
+        "on two cores that all of them share with the process that tries out each version."
+    ),
     "Mixed: answers whose score is not the one that their version gave when nothing changed.",
     (
         "Until all follow: from the moment of the decision in the ledger to the moment at which the last process said "
