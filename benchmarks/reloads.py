@@ -29,8 +29,8 @@ NOTES = (
         "altered is asked for, which must be refused."
     ),
     (
-        "Processes that serve the model: a worker of four threads and the two children of a prefork worker, beside the API "
-        "on two cores that all of them share with the process that tries out each version."
+        "Processes that serve the model: a worker of four threads and the two children of a prefork worker, beside the "
+        "API on two cores that all of them share with the process that tries out each version."
     ),
     "Mixed: answers whose score is not the one that their version gave when nothing changed.",
     (
