@@ -9,8 +9,10 @@ RUN apt-get update \
     && install --directory --owner sanguine --mode 0700 /data
 
 WORKDIR /app
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+COPY requirements.txt requirements-build.txt ./
+# What builds a package that comes only as source is installed first: pip would fetch it without looking at hashes.
+RUN pip install --no-cache-dir --require-hashes -r requirements-build.txt \
+    && pip install --no-cache-dir --require-hashes --no-build-isolation -r requirements.txt
 COPY . .
 
 ENV PYTHONUNBUFFERED=1 \

@@ -20,6 +20,8 @@ from backend.registry.hints import Hints
 from backend.registry.live import LiveModels
 from backend.registry.registry import make_registry
 from backend.resources.store import importer_of
+from backend.security.authentication import Authenticator
+from backend.security.directory import Directory
 from backend.settings import PROJECT, Settings, load_settings
 from backend.webhooks.subscriptions import Subscriptions
 
@@ -47,6 +49,8 @@ def create_app(settings: Settings | None = None, domains: tuple[Domain, ...] | N
     with app.app_context():
         prepare_engine(db.engine)
     app.extensions["settings"] = settings
+    app.extensions["directory"] = Directory()
+    app.extensions["authenticator"] = Authenticator(settings, app.extensions["directory"])
     registry, hints = make_registry(settings), Hints(settings)
     app.extensions["registry"], app.extensions["hints"] = registry, hints
     app.extensions["live_models"] = LiveModels(app.app_context, registry, hints)

@@ -13,7 +13,9 @@
     │   ├── NotServed               the request is valid and this installation cannot serve it
     │   ├── BadFile                 a file of rows cannot be read at all
     │   ├── TooLarge                what was sent is larger than this installation takes
-    │   └── RefusedArtifact         a model version cannot be used as it was sent
+    │   ├── RefusedArtifact         a model version cannot be used as it was sent
+    │   ├── Unauthenticated         nobody knows who asks
+    │   └── Forbidden               who asks may not do this
     ├── Unavailable                 the same call may succeed later
     │   └── Overloaded              too much is waiting already
     ├── ChildLost                   the process of some work ended without a result
@@ -49,6 +51,7 @@ class SettingsError(SanguineError):
     """The configuration cannot be used."""
 
     code = "bad_settings"
+    is_shown_in_logs = True  # it speaks of variables and files, before any data of people is read
 
 
 class StackError(SanguineError):
@@ -151,6 +154,18 @@ class RefusedArtifact(InputError):
     """A model version cannot be used as it was sent; the message says why and what to do."""
 
     code = "artifact_refused"
+
+
+class Unauthenticated(InputError):
+    """Nobody knows who asks; the message says what to show."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(InputError):
+    """Who asks may not do this."""
+
+    code = "forbidden"
 
 
 class Unavailable(SanguineError):

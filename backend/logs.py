@@ -1,11 +1,24 @@
-"""Logging: one JSON object a line in production, readable lines in development; static event names, ids as keywords."""
+"""Logging: one JSON object a line in production, readable lines in development; static event names, ids as keywords.
+
+Every record of a process passes `Redaction`: nothing of people is in logs, whoever writes them.
+"""
 
 import logging
 import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from backend.security.redaction import Redaction
 from backend.settings import Environment, Settings
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+    from threading import ExceptHookArgs
+
+log = structlog.get_logger()
 
 
 def configure_logging(settings: Settings) -> None:
@@ -25,11 +38,13 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[Redaction(settings), renderer],
+            use_get_message=False,  # the format and its arguments, each by itself
+            pass_foreign_args=True,
         )
     )
     root = logging.getLogger()
@@ -38,3 +53,39 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for ring in ("celery.worker.strategy", "celery.app.trace"):  # each job says itself how it went
         logging.getLogger(ring).setLevel(logging.WARNING)
+
+
+def own_standard_error(settings: Settings) -> None:
+    """Configure logging in a process whose standard error is a log: what Python would print there is logged too."""
+    configure_logging(settings)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _on_end
+    sys.unraisablehook = _on_unraisable
+    threading.excepthook = _on_thread_end
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes lines; of one that cannot be written it says no more, where the standard library prints its content."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Say that a line is lost, and where it was written."""
+        error = sys.exception()
+        lost = f'{{"event": "log_line_lost", "logger": "{record.name}", "error": "{type(error).__name__}"}}\n'
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(lost)
+
+
+def _on_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("process_ended", reason=error)
+
+
+def _on_thread_end(args: "ExceptHookArgs") -> None:
+    if not issubclass(args.exc_type, SystemExit):
+        log.error("thread_ended", reason=args.exc_value)
+
+
+def _on_unraisable(args: "UnraisableHookArgs") -> None:
+    log.error("error_ignored", reason=args.exc_value)

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from backend.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
-DEVELOPMENT_SECRET = "development-only"  # noqa: S105 - refused in production, see below
 
 
 def check_timezone(name: str) -> str:
@@ -44,7 +43,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SANGUINE_", env_file=".env", extra="ignore", frozen=True)
 
     environment: Environment = Environment.DEVELOPMENT
-    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    secret_key: SecretStr = SecretStr("")
+    """What every key of the installation follows from; development makes one in `data_dir`."""
     data_dir: Path = PROJECT / "var"
     database_url: str = ""
     """SQLAlchemy URL; empty means SQLite in `data_dir`."""
@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     """How many unfinished jobs one client may have; more are refused with 429."""
     client_rate: str = ""
     """How many jobs one client may submit, such as 600/minute; empty means any number."""
+    request_rate: str | None = None
+    """How many requests one caller may send to one route, such as 600/minute; empty means any number. By default
+    production lets in 6000/minute."""
     retention_days: int = Field(default=365, ge=1)
     """How old finished jobs, predictions and other history get before the cleanup archives and deletes them."""
     file_days: int = Field(default=7, ge=1)
@@ -94,9 +97,9 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str) -> str:
         return check_timezone(value)
 
-    @field_validator("client_rate")
+    @field_validator("client_rate", "request_rate")
     @classmethod
-    def _readable_rate(cls, value: str) -> str:
+    def _readable_rate(cls, value: str | None) -> str | None:
         if value and not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour)", value):
             raise ValueError("write a number per second, minute or hour, such as 600/minute")
         return value
@@ -115,7 +118,7 @@ class Settings(BaseSettings):
     def _production_is_explicit(self) -> Self:
         if self.environment is Environment.DEVELOPMENT:
             return self
-        if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET or len(self.secret_key.get_secret_value()) < 32:
+        if len(self.secret_key.get_secret_value()) < 32:
             example = secrets.token_urlsafe(32)
             raise ValueError(f"SANGUINE_SECRET_KEY must be set to 32 characters or more, for example {example}")
         if not self.database_url.startswith("postgresql"):
@@ -128,6 +131,15 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database in use, `postgresql://` meaning psycopg 3."""
         return self.database_url or f"sqlite:///{self.data_dir / 'sanguine.sqlite'}"
+
+    @property
+    def most_requests(self) -> str:
+        """The request rate in use."""
+        if self.request_rate is not None:
+            return self.request_rate
+        # 100 a second: more than honest work needs (one request predicts 10,000 rows), and a fraction of what an API
+        # process answers, so that a client in a loop leaves room for the others.
+        return "6000/minute" if self.environment is Environment.PRODUCTION else ""
 
     @property
     def celery_broker_url(self) -> str:

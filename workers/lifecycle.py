@@ -17,15 +17,15 @@ from celery.worker.consumer import Consumer
 from flask import Flask
 
 from backend.app import create_app
+from backend.clock import utc_now
 from backend.domains.catalog import domains, model_names
 from backend.errors import SanguineError, Unavailable
 from backend.inference.client import ModelClient
 from backend.inference.tables import enter_loaded
 from backend.jobs.broker import make_celery
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker
 from backend.jobs.leases import LeaseKeeper
-from backend.logs import configure_logging
+from backend.logs import own_standard_error
 from backend.registry.shipped import adopt_shipped
 from backend.settings import Settings, load_settings
 from backend.webhooks.dispatch import dispatch
@@ -92,7 +92,7 @@ def _make_process() -> Process:
 
 
 def _on_setup_logging(**_: Any) -> None:
-    configure_logging(load_settings())
+    own_standard_error(load_settings())
 
 
 def _on_setup(sender: str, instance: WorkController, **_: Any) -> None:
@@ -134,7 +134,7 @@ def _preload(process: Process) -> dict[str, str | None]:
                 try:
                     domain.preload()
                 except SanguineError as error:
-                    log.warning("preload_failed", domain=domain.name, reason=str(error))
+                    log.warning("preload_failed", domain=domain.name, reason=error)
     return loaded
 
 
@@ -145,13 +145,13 @@ def _load_models(process: Process) -> dict[str, str | None]:
     outcome = models.preload(model_names())
     for name, error in outcome.items():
         if error is not None:
-            log.error("model_not_loaded", model=name, reason=str(error))
+            log.error("model_not_loaded", model=name, reason=error)
     manifests = {name: models.manifest(name) for name, error in outcome.items() if error is None}
     try:
         with process.app.app_context():
             enter_loaded(manifests.values(), at=utc_now())
     except Unavailable as error:  # they serve all the same
-        log.warning("loading_not_entered", reason=str(error))
+        log.warning("loading_not_entered", reason=error)
     return {name: manifests[name].sha256 if name in manifests else None for name in outcome}
 
 
@@ -161,7 +161,7 @@ def _adopt_shipped(process: Process) -> None:
         with process.app.app_context():
             adopt_shipped(process.app.extensions["registry"], at=utc_now())
     except SanguineError as error:  # what was decided before is served all the same
-        log.warning("shipped_models_not_entered", reason=str(error))
+        log.warning("shipped_models_not_entered", reason=error)
 
 
 def _on_received(**_: Any) -> None:

@@ -9,9 +9,9 @@ from kombu import Producer
 from sqlalchemy.exc import DBAPIError
 
 from backend.app import create_app
+from backend.clock import utc_now
 from backend.errors import SanguineError
 from backend.jobs.broker import MAINTENANCE_QUEUE
-from backend.jobs.clock import utc_now
 from backend.jobs.schedules.book import current_book
 from backend.jobs.schedules.fire import fire_due
 from backend.settings import Settings

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from celery import Celery
 
+from backend.clock import utc_now
 from backend.files.storage import current_storage
 from backend.files.sweep import sweep
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.reconcile import reconcile

@@ -20,7 +20,7 @@ from celery.worker.request import Request
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
 from workers.shutdown import FINISH_SECONDS
 
 log = structlog.get_logger()

@@ -9,11 +9,13 @@ from flask import Blueprint, Response, request, url_for
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.api.answers import accepted, answer
+from backend.api.guard import require, requires
 from backend.api.parse import body_as, query_as
 from backend.api.terms import admitted
 from backend.errors import MOST_SHOWN, FieldError, NotServed, ValidationFailed, wrong_fields
 from backend.jobs.bulk import cancel_bulk, get_bulk, list_bulk, submit_bulk
 from backend.jobs.kinds import JobKind, kind_named
+from backend.security.permissions import Permission
 
 MOST_JOBS = 10_000
 LARGEST_BODY = 20_000_000  # bytes
@@ -44,11 +46,12 @@ class BulkQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: int = Field(default=-1, ge=-1, description="Only jobs behind this place.")
+    after: int = Field(default=-1, ge=-1, le=MOST_JOBS, description="Only jobs behind this place.")
     limit: int = Field(default=1_000, ge=1, le=1_000)
 
 
 @blueprint.post("/jobs/bulk")
+@requires(Permission.PREDICT)
 def submit() -> Response:
     """Submit many jobs at once, behind those that are submitted one by one."""
     request.max_content_length = LARGEST_BODY
@@ -66,6 +69,7 @@ def submit() -> Response:
 
 
 @blueprint.get("/jobs/bulk/<uuid:bulk_id>")
+@requires(Permission.PREDICT)
 def get(bulk_id: UUID) -> Response:
     """Say how far a bulk is."""
     bulk = get_bulk(bulk_id)
@@ -73,6 +77,7 @@ def get(bulk_id: UUID) -> Response:
 
 
 @blueprint.get("/jobs/bulk/<uuid:bulk_id>/jobs")
+@requires(Permission.PREDICT)
 def jobs(bulk_id: UUID) -> Response:
     """List the jobs of a bulk with their results, in their order."""
     query = query_as(BulkQuery)
@@ -80,6 +85,7 @@ def jobs(bulk_id: UUID) -> Response:
 
 
 @blueprint.post("/jobs/bulk/<uuid:bulk_id>/cancel")
+@requires(Permission.PREDICT)
 def cancel(bulk_id: UUID) -> Response:
     """Cancel what of a bulk has not ended."""
     return answer(cancel_bulk(bulk_id))
@@ -92,6 +98,7 @@ def _read(bulk: BulkRequest) -> list[tuple[JobKind, BaseModel]]:
     for place, item in enumerate(bulk.jobs):
         try:
             kind = kind_named(item.kind)
+            require(kind.permission)
             # As JSON again: strings are read as dates and the like only there.
             work.append((kind, kind.request.model_validate_json(json.dumps(item.request))))
         except NotServed as error:

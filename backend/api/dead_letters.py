@@ -8,11 +8,13 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from backend.api.answers import answer
+from backend.api.guard import require, requires
 from backend.api.jobs import submitted
 from backend.api.parse import body_as, query_as
 from backend.jobs.dead_letters import MOST, discard, discard_all, find_dead, list_dead, replay, replay_all
 from backend.jobs.moments import Moment
 from backend.jobs.views import get_job_detail
+from backend.security.permissions import Permission
 
 blueprint = Blueprint("dead_letters", __name__)
 
@@ -69,32 +71,40 @@ class Discard(BaseModel):
 
 
 @blueprint.get("/dead-letters")
+@requires(Permission.OPERATE)
 def list_() -> Response:
     """List the failed and dead jobs that nobody has dealt with, the latest first."""
+    require(Permission.SEE_ALL_JOBS)
     query = query_as(DeadQuery)
     return answer(list_dead(kind=query.kind, error_code=query.error_code, before=query.before, limit=query.limit))
 
 
 @blueprint.post("/dead-letters/replay")
+@requires(Permission.OPERATE)
 def replay_many() -> Response:
     """Submit dead letters again."""
+    require(Permission.SEE_ALL_JOBS)
     return answer(replay_all(body_as(Selection).ids()))
 
 
 @blueprint.post("/dead-letters/discard")
+@requires(Permission.OPERATE)
 def discard_many() -> Response:
     """Discard dead letters."""
+    require(Permission.SEE_ALL_JOBS)
     asked = body_as(DiscardSelection)
     return answer(discard_all(asked.ids(), reason=asked.reason))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/replay")
+@requires(Permission.OPERATE)
 def replay_one(job_id: UUID) -> Response:
     """Submit a dead letter's request again, as a new job."""
     return submitted(replay(job_id))
 
 
 @blueprint.post("/jobs/<uuid:job_id>/discard")
+@requires(Permission.OPERATE)
 def discard_one(job_id: UUID) -> Response:
     """Discard a dead letter."""
     discard(job_id, reason=body_as(Discard).reason)

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from backend.errors import (
     Conflict,
     FieldError,
+    Forbidden,
     Gone,
     InputError,
     ModelError,
@@ -19,6 +20,7 @@ from backend.errors import (
     SanguineError,
     TooLarge,
     TooMany,
+    Unauthenticated,
     Unavailable,
     UnknownModel,
     ValidationFailed,
@@ -30,6 +32,8 @@ STATUS: tuple[tuple[type[SanguineError], HTTPStatus], ...] = (
     (ValidationFailed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotFound, HTTPStatus.NOT_FOUND),
     (Gone, HTTPStatus.GONE),
+    (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
     (Conflict, HTTPStatus.CONFLICT),
     (TooMany, HTTPStatus.TOO_MANY_REQUESTS),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
@@ -81,6 +85,8 @@ def init_errors(app: Flask) -> None:
         _drain()
         status = next((s for kind, s in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
         headers = {"Retry-After": RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        if status is HTTPStatus.UNAUTHORIZED:
+            headers = {"WWW-Authenticate": "Bearer"}
         if isinstance(error, (TooMany, Overloaded)):
             headers = {"Retry-After": str(ceil(error.retry_after))}
         fields = error.fields if isinstance(error, ValidationFailed) else ()

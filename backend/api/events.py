@@ -7,9 +7,11 @@ from uuid import UUID
 
 from flask import Blueprint, Flask, Response, current_app, request
 
+from backend.api.guard import requires
 from backend.errors import FieldError, ValidationFailed
 from backend.jobs.events import Event, Position, Timeline, follow, read_timeline
 from backend.jobs.news import current_news
+from backend.security.permissions import Permission
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
@@ -21,6 +23,7 @@ blueprint = Blueprint("events", __name__)
 
 
 @blueprint.get("/jobs/<uuid:job_id>/events")
+@requires(Permission.PREDICT)
 def stream(job_id: UUID) -> Response:
     """Send what happened to a job since the event that the client had last, and what happens until its end."""
     timeline = read_timeline(job_id)

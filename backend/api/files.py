@@ -7,8 +7,9 @@ from flask import Blueprint, Response, current_app, request, send_file, url_for
 from werkzeug.exceptions import UnsupportedMediaType
 
 from backend.api.answers import accepted, answer
+from backend.api.guard import requires
 from backend.api.jobs import awaited
-from backend.api.parse import body_as, query_as
+from backend.api.parse import body_as, query_as, refuse_compressed
 from backend.api.terms import TermsQuery, admitted
 from backend.api.uploads import chunks_of_body
 from backend.batches.imports import IMPORT_FILE
@@ -16,12 +17,13 @@ from backend.batches.predict import PREDICT_FILE
 from backend.batches.schemas import BatchQuery, RowsRequest
 from backend.batches.submit import submit_batch, submit_import, submit_rows
 from backend.batches.views import get_file_work
+from backend.clock import utc_now
 from backend.errors import BadFile
 from backend.files.storage import current_storage
 from backend.files.views import FileList, find_file, list_files
-from backend.jobs.clock import utc_now
 from backend.jobs.states import FINAL
 from backend.jobs.views import JobView, get_job
+from backend.security.permissions import Permission
 from backend.settings import Settings
 from backend.tabular.formats import Format, format_of
 
@@ -31,6 +33,7 @@ blueprint = Blueprint("files", __name__)
 
 
 @blueprint.post("/batches")
+@requires(Permission.PREDICT)
 def predict() -> Response:
     """Predict rows that are in the request, or in an upload."""
     new = uuid4()
@@ -43,6 +46,7 @@ def predict() -> Response:
 
 
 @blueprint.post("/imports/<name>")
+@requires(Permission.WRITE_RECORDS)
 def import_(name: str) -> Response:
     """Import the rows of an upload."""
     format_, terms, new = _format(), admitted({IMPORT_FILE.queue: 1}), uuid4()
@@ -50,6 +54,7 @@ def import_(name: str) -> Response:
 
 
 @blueprint.get("/batches/<uuid:job_id>")
+@requires(Permission.PREDICT)
 def progress(job_id: UUID) -> Response:
     """Say how far a batch or an import has come."""
     work = get_file_work(job_id)
@@ -57,6 +62,7 @@ def progress(job_id: UUID) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/files")
+@requires(Permission.PREDICT)
 def list_(job_id: UUID) -> Response:
     """List the files of a job."""
     get_job(job_id)
@@ -64,6 +70,7 @@ def list_(job_id: UUID) -> Response:
 
 
 @blueprint.get("/jobs/<uuid:job_id>/files/<role>")
+@requires(Permission.PREDICT)
 def download(job_id: UUID, role: str) -> Response:
     """Send a file of a job, or a range of it."""
     file, path = find_file(current_storage(), job_id, role, now=utc_now())
@@ -82,8 +89,7 @@ def download(job_id: UUID, role: str) -> Response:
 
 
 def _format() -> Format:
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise UnsupportedMediaType("send the file as it is, without Content-Encoding")
+    refuse_compressed()
     try:
         return format_of(request.headers.get("Content-Type", ""))
     except BadFile as error:

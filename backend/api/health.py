@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from pydantic import BaseModel, Field
 
 from backend.api.answers import answer
+from backend.api.guard import open_to_all
 from backend.errors import Unavailable
 from backend.jobs.kinds import QUEUES
 from backend.jobs.ring import current_doorbell
@@ -53,6 +54,7 @@ class Health(BaseModel):
 
 
 @blueprint.get("/health/live")
+@open_to_all
 def live() -> Response:
     """Say that the process runs, and nothing about what it depends on."""
     return answer(Health(status=Status.OK))
@@ -60,6 +62,7 @@ def live() -> Response:
 
 @blueprint.get("/health")
 @blueprint.get("/health/ready")
+@open_to_all
 def ready() -> Response:
     """Say whether requests can be served: 503 without the database, `degraded` without the broker or workers."""
     try:

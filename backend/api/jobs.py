@@ -9,15 +9,18 @@ from flask import Blueprint, Response, url_for
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.answers import accepted, answer
+from backend.api.guard import current_principal, guarded, requires
 from backend.api.parse import body_as, preferred_wait, query_as
 from backend.api.terms import admitted
 from backend.errors import Overloaded
 from backend.jobs.kinds import JobKind
 from backend.jobs.moments import Moment
+from backend.jobs.owners import require_job_of
 from backend.jobs.states import FINAL, JobState
 from backend.jobs.submit import cancel, submit
 from backend.jobs.views import JobView, get_job_detail, list_jobs
 from backend.jobs.waiting import wait_for_job
+from backend.security.permissions import Permission
 
 RETRY_AFTER = "1"  # seconds until a poll is worth it
 
@@ -37,16 +40,29 @@ class JobsQuery(BaseModel):
 
 
 @blueprint.get("/jobs")
+@requires(Permission.PREDICT)
 def list_() -> Response:
     """List jobs, newest first, without their results."""
     query = query_as(JobsQuery)
     before: datetime | None = query.before
+    account = current_principal().sees_jobs_of
+    if account is not None and query.parent_id is not None:
+        require_job_of(account, query.parent_id)
+        account = None  # the parts of what is one's own are, too, whoever submitted them
     return answer(
-        list_jobs(state=query.state, kind=query.kind, before=before, limit=query.limit, parent_id=query.parent_id)
+        list_jobs(
+            state=query.state,
+            kind=query.kind,
+            before=before,
+            limit=query.limit,
+            parent_id=query.parent_id,
+            client=account,
+        )
     )
 
 
 @blueprint.get("/jobs/<uuid:job_id>")
+@requires(Permission.PREDICT)
 def get(job_id: UUID) -> Response:
     """Return one job; 200 whatever its state."""
     job = get_job_detail(job_id)
@@ -54,6 +70,7 @@ def get(job_id: UUID) -> Response:
 
 
 @blueprint.post("/jobs/<uuid:job_id>/cancel")
+@requires(Permission.PREDICT)
 def cancel_(job_id: UUID) -> Response:
     """Cancel a queued job, or ask the worker of a running one to stop."""
     job = cancel(job_id)
@@ -65,7 +82,8 @@ def add_submit_routes(blueprint: Blueprint, kinds: tuple[JobKind, ...]) -> None:
     for kind in kinds:
         if kind.path is not None:
             endpoint = f"submit {kind.name}".replace(".", " ")
-            blueprint.add_url_rule(kind.path, endpoint, partial(_submit, kind), methods=["POST"])
+            view = guarded(partial(_submit, kind), kind.permission)
+            blueprint.add_url_rule(kind.path, endpoint, view, methods=["POST"])
 
 
 def _submit(kind: JobKind, **from_path: object) -> Response:

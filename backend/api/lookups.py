@@ -5,6 +5,7 @@ from functools import partial
 from flask import Blueprint, Response
 
 from backend.api.answers import answer
+from backend.api.guard import guarded
 from backend.api.parse import body_as, query_as
 from backend.domains.domain import Command, Lookup
 
@@ -12,14 +13,16 @@ from backend.domains.domain import Command, Lookup
 def add_lookup_routes(blueprint: Blueprint, lookups: tuple[Lookup, ...]) -> None:
     """Give every lookup its route."""
     for lookup in lookups:
-        blueprint.add_url_rule(lookup.path, f"lookup {lookup.name}".replace(".", " "), partial(_look_up, lookup))
+        endpoint = f"lookup {lookup.name}".replace(".", " ")
+        blueprint.add_url_rule(lookup.path, endpoint, guarded(partial(_look_up, lookup), lookup.permission))
 
 
 def add_command_routes(blueprint: Blueprint, commands: tuple[Command, ...]) -> None:
     """Give every command its route."""
     for command in commands:
         endpoint = f"command {command.name}".replace(".", " ")
-        blueprint.add_url_rule(command.path, endpoint, partial(_carry_out, command), methods=["POST"])
+        view = guarded(partial(_carry_out, command), command.permission)
+        blueprint.add_url_rule(command.path, endpoint, view, methods=["POST"])
 
 
 def _look_up(lookup: Lookup, **from_path: object) -> Response:

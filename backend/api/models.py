@@ -6,8 +6,10 @@ from flask import Blueprint, Response, current_app
 from pydantic import BaseModel, Field, JsonValue
 
 from backend.api.answers import answer
+from backend.api.guard import requires
 from backend.inference.client import ModelClient
 from backend.inference.tables import first_loaded
+from backend.security.permissions import Permission
 
 blueprint = Blueprint("models", __name__)
 
@@ -32,6 +34,7 @@ class ModelList(BaseModel):
 
 
 @blueprint.get("/models")
+@requires(Permission.READ_MODELS)
 def list_() -> Response:
     """List the catalogue; every digest is verified anew."""
     client: ModelClient = current_app.extensions["models"]

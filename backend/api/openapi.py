@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.api import openapi_v2, v2
+from backend.api.openapi_auth import SCHEME, SCHEMES, say_who_may
 from backend.api.openapi_jobs import KEY, PREFER, REFUSALS
 from backend.api.openapi_parts import JSON, REF, VERSION, Paths, Problem, operation
 from backend.api.openapi_platform import INPUTS, OUTPUTS, QUERIES, describe_platform
@@ -53,11 +54,11 @@ def init_openapi(app: Flask, *, prefix: str, domains: tuple[Domain, ...]) -> Non
         "favicon": f"{assets}/favicon-32x32.png",
         "openapi": "3.1.0",
     }
-    _Swagger(app, config=config, make=partial(describe, prefix=prefix, domains=domains))
+    _Swagger(app, config=config, make=partial(describe, app, prefix=prefix, domains=domains))
 
 
-def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
-    """Return the OpenAPI description of the platform's routes and of every domain's."""
+def describe(app: Flask, *, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
+    """Return the OpenAPI description of the platform's routes and of every domain's, as `app` serves them."""
     kinds = {kind.path: kind for domain in domains for kind in domain.job_kinds if kind.path is not None}
     lookups = [lookup for domain in domains for lookup in domain.lookups]
     commands = [command for domain in domains for command in domain.commands]
@@ -93,6 +94,8 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
     describe_platform(paths)
     protocol = Paths(prefix=v2.PREFIX, refs=paths.refs, schemas=schemas)
     openapi_v2.describe_v2(protocol)
+    say_who_may(paths.described, app, refused=paths.problems(401, 403))
+    say_who_may(protocol.described, app, refused=openapi_v2.refused(protocol, 401, 403))
     for query in queries:  # described by their fields alone
         schemas.pop(paths.refs[query]["$ref"].removeprefix(REF.format(model="")), None)
     return {
@@ -102,8 +105,9 @@ def describe(*, prefix: str, domains: tuple[Domain, ...]) -> dict[str, Any]:
             "version": VERSION,
             "description": "Predictions as durable jobs: submit one, then poll it, or wait with `Prefer: wait=n`.",
         },
+        "security": [{SCHEME: []}],
         "paths": paths.described | protocol.described,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": SCHEMES},
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from backend.api import openapi_jobs, openapi_registry
+from backend.api import openapi_accounts, openapi_auth, openapi_jobs, openapi_registry
 from backend.api.events import EVENT_STREAM, LAST_EVENT_ID
 from backend.api.health import Health
 from backend.api.models import ModelList
@@ -33,6 +33,8 @@ from backend.webhooks.schemas import (
 INPUTS: tuple[type[BaseModel], ...] = (
     *openapi_jobs.INPUTS,
     *openapi_registry.INPUTS,
+    *openapi_accounts.INPUTS,
+    *openapi_auth.INPUTS,
     SchedulePatch,
     RowsRequest,
     EndpointNew,
@@ -49,6 +51,8 @@ _SENT = {"200": "The file.", "206": "The range that was asked for."}
 OUTPUTS: tuple[type[BaseModel], ...] = (
     *openapi_jobs.OUTPUTS,
     *openapi_registry.OUTPUTS,
+    *openapi_accounts.OUTPUTS,
+    *openapi_auth.OUTPUTS,
     JobEvent,
     FileWorkView,
     FileList,
@@ -67,7 +71,7 @@ OUTPUTS: tuple[type[BaseModel], ...] = (
 
 
 def describe_platform(paths: Paths) -> None:
-    """Describe jobs, models, health, schedules and webhooks."""
+    """Describe jobs, models, health, schedules, webhooks, accounts and logins."""
     describe_jobs(paths)
     _events(paths)
     _files(paths)
@@ -76,6 +80,8 @@ def describe_platform(paths: Paths) -> None:
     _webhooks(paths)
     paths.add("get", "/models", operation("models.list", "models", "List the models", paths.ok(ModelList)))
     openapi_registry.describe_registry(paths)
+    openapi_accounts.describe_accounts(paths)
+    openapi_auth.describe_auth(paths)
 
 
 def _events(paths: Paths) -> None:

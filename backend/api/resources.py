@@ -6,20 +6,26 @@ from http import HTTPStatus
 from flask import Blueprint, Response, url_for
 
 from backend.api.answers import answer
+from backend.api.guard import guarded
 from backend.api.parse import body_as, query_as
 from backend.resources import records
 from backend.resources.declaration import Resource
 from backend.resources.schemas import change_schema, query_schema
+from backend.security.permissions import Permission
 
 
 def add_resource_routes(blueprint: Blueprint, resources: tuple[Resource, ...]) -> None:
     """Give every resource its routes."""
     for resource in resources:
         path, one = f"/{resource.name}", f"/{resource.name}/<int:record_id>"
-        blueprint.add_url_rule(path, f"add {resource.name}", partial(_add, resource), methods=["POST"])
-        blueprint.add_url_rule(path, f"list {resource.name}", partial(_list, resource))
-        blueprint.add_url_rule(one, f"get {resource.name}", partial(_get, resource))
-        blueprint.add_url_rule(one, f"change {resource.name}", partial(_change, resource), methods=["PATCH"])
+        for verb, rule, view, method, permission in (
+            ("add", path, _add, "POST", Permission.WRITE_RECORDS),
+            ("list", path, _list, "GET", Permission.READ_RECORDS),
+            ("get", one, _get, "GET", Permission.READ_RECORDS),
+            ("change", one, _change, "PATCH", Permission.WRITE_RECORDS),
+        ):
+            guard = guarded(partial(view, resource), permission)
+            blueprint.add_url_rule(rule, f"{verb} {resource.name}", guard, methods=[method])
 
 
 def _add(resource: Resource) -> Response:

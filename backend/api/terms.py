@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.api.guard import current_principal
 from backend.api.parse import query_as
 from backend.errors import Overloaded, TooMany
 from backend.jobs.keys import check_key
@@ -53,7 +54,7 @@ def admitted(jobs: Mapping[str, int], *, besides: type[BaseModel] | None = None,
     if query.callback is not None:
         check_url(query.callback, field="callback")
     urgency = Urgency.LOW if low and "priority" not in query.model_fields_set else query.priority
-    client = request.remote_addr or "unknown"
+    client = current_principal().account
     terms = Terms(
         client=client,
         key=request.headers.get(KEY_HEADER),

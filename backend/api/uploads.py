@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from flask import request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
+from backend.api.parse import refuse_compressed
+
 CHUNK = 1 << 20  # bytes
 
 
@@ -14,7 +16,9 @@ def chunks_of_body(*, most: int) -> Iterator[bytes]:
     Raises:
         BadRequest: it ended before its stated length.
         RequestEntityTooLarge: it is larger.
+        UnsupportedMediaType: it is compressed.
     """
+    refuse_compressed()
     request.max_content_length = most
     received = 0
     try:

@@ -54,9 +54,10 @@ def check_header(importer: Importer, columns: Sequence[str]) -> None:
     """
     fields = importer.row.model_fields
     missing = [name for name, field in fields.items() if field.is_required() and name not in columns]
-    unknown = [name for name in columns if name not in fields]
+    # By their places: the header of a file that has none is its first row.
+    unknown = [str(place) for place, name in enumerate(columns, start=1) if name not in fields]
     found = [f"it has no column {', '.join(missing)}"] if missing else []
-    found += [f"it has columns that are not known: {', '.join(unknown[:20])}"] if unknown else []
+    found += [f"it has columns that are not known: number {', '.join(unknown[:20])}"] if unknown else []
     if found:
         raise BadFile(
             f"the file cannot be imported into {importer.name}: {'; '.join(found)}; known are {', '.join(fields)}"

@@ -9,9 +9,9 @@ from backend.batches.parts import input_path
 from backend.batches.predict import PREDICT_FILE
 from backend.batches.schemas import BatchQuery, BatchRequest, ImportRequest, RowsRequest, Upload
 from backend.batches.targets import target_of
+from backend.clock import utc_now
 from backend.errors import Unavailable
 from backend.files.storage import Storage, Stored, current_storage
-from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
 from backend.jobs.submit import NO_TERMS, submit
 from backend.jobs.terms import Terms

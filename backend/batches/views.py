@@ -8,10 +8,10 @@ from sqlalchemy import select
 from backend.batches.imports import IMPORT_FILE
 from backend.batches.predict import PREDICT_FILE
 from backend.batches.schemas import FileWorkView, PartResult
+from backend.clock import utc_now
 from backend.errors import NotFound
 from backend.extensions import transaction
 from backend.files.views import list_files
-from backend.jobs.clock import utc_now
 from backend.jobs.states import FINAL
 from backend.jobs.tables import JOB
 from backend.jobs.views import view

@@ -11,6 +11,7 @@ from backend.batches.declaration import RowScorer
 from backend.jobs.kinds import JobKind
 from backend.jobs.schedules.declaration import Schedule
 from backend.resources.declaration import Importer, Resource
+from backend.security.permissions import Permission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Lookup:
     name: str
     path: str
     summary: str
+    permission: Permission
     query: type[BaseModel]
     result: type[BaseModel]
     run: Callable[[Any], BaseModel]
@@ -32,6 +34,7 @@ class Command:
     name: str
     path: str
     summary: str
+    permission: Permission
     request: type[BaseModel]
     result: type[BaseModel]
     run: Callable[[Any], BaseModel]

@@ -198,7 +198,7 @@ class ModelClient:
                 self.look()
             except Unavailable as error:  # what is loaded serves on
                 self._looked_at = time.monotonic()
-                log.warning("models_not_followed", reason=str(error))
+                log.warning("models_not_followed", reason=error)
 
     def _status(self, model: str) -> ModelStatus:
         slot = self._slots.get(model) or Slot(model, self._source)

@@ -56,7 +56,7 @@ class CompiledCache:
         except FileNotFoundError:  # compiled on another machine, or by another version of the compiler
             return None
         except (ImportError, OSError) as error:
-            _unused(manifest, f"{type(error).__name__}; {INSTALL}")
+            _unused(manifest, CannotCompile(f"{type(error).__name__}; {INSTALL}"))
             return None
         code = sealed[SEAL_BYTES:]
         if not hmac.compare_digest(sealed[:SEAL_BYTES], self._seal(manifest, code)):
@@ -79,7 +79,7 @@ class CompiledCache:
                 draft.write_bytes(self._seal(manifest, code) + code)
                 draft.replace(self._place(manifest))
         except (ImportError, OSError, CannotCompile) as error:
-            reason = f"{error}; {INSTALL}" if isinstance(error, ImportError) else str(error)
+            reason = CannotCompile(f"{error}; {INSTALL}") if isinstance(error, ImportError) else error
             log.warning("model_not_compiled", model=manifest.name, version=manifest.version, reason=reason)
             return False
         seconds = round(time.monotonic() - started, 1)
@@ -95,6 +95,8 @@ class CompiledCache:
 
 class CannotCompile(Exception):
     """The process that compiles ended without a forest; the message says why."""
+
+    is_shown_in_logs = True  # that process is given a model, and no data
 
 
 def _compile(folder: Path, weights: bytes, *, seconds: float) -> bytes:
@@ -128,7 +130,7 @@ def _machine() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _unused(manifest: Manifest, reason: str) -> None:
+def _unused(manifest: Manifest, reason: str | CannotCompile) -> None:
     log.warning("compiled_model_unused", model=manifest.name, version=manifest.version, reason=reason)
 
 

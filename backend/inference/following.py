@@ -66,7 +66,7 @@ def _follow(find: Callable[[], Follower | None]) -> None:
                 told = time.monotonic()
             follower.wait(LOOK_EVERY)
         except Unavailable as error:
-            log.warning("models_not_followed", reason=str(error))
+            log.warning("models_not_followed", reason=error)
             time.sleep(LOOK_EVERY)
         del follower
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import JSON, Uuid, bindparam, case, cast, column, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import MOST_SHOWN, FieldError, InputError, NotFound, ValidationFailed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.keys import digest_of, enter_key
 from backend.jobs.kinds import JobKind
 from backend.jobs.ring import current_doorbell

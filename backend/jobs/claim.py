@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import Integer, Uuid, bindparam, func, insert, or_, select, union_all, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from backend.clock import utc_now
 from backend.extensions import UtcDateTime, transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
 from backend.jobs.states import JobState, Priority
 from backend.jobs.tables import ATTEMPT, JOB

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import AttemptEnded, Expired, HandedBack, TimedOut
 from backend.extensions import Table, transaction
 from backend.inference.client import ModelClient
@@ -19,7 +20,6 @@ from backend.inference.columns import Rows
 from backend.inference.manifest import Manifest
 from backend.inference.slots import PinnedModel
 from backend.jobs.checkpoint import save_checkpoint
-from backend.jobs.clock import utc_now
 from backend.jobs.parts import part_results
 
 GIVE_WAY_EVERY = 5.0  # seconds an attempt works before it asks whether urgent work waits, and each time after that

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Conflict, InputError, NotFound, wrong_fields
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind, current_kinds
 from backend.jobs.states import JobState, Priority, Resolution
 from backend.jobs.submit import check_request, ring, store_job

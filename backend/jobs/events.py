@@ -17,9 +17,9 @@ import structlog
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, bindparam, select
 
+from backend.clock import utc_now
 from backend.errors import NotFound, Unavailable
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.news import Watch
 from backend.jobs.states import FINAL, AttemptOutcome, JobState
 from backend.jobs.tables import ATTEMPT, JOB
@@ -240,5 +240,5 @@ def follow(
             try:
                 timeline = read()
             except Unavailable as error:  # the answer has begun and cannot say so: the client comes back
-                log.info("stream_cut", job_id=str(watch.job_id), reason=str(error))
+                log.info("stream_cut", job_id=str(watch.job_id), reason=error)
                 return

@@ -79,7 +79,7 @@ def _tell(worker: Worker, ended: Sequence[Claim]) -> None:
         try:
             worker.announce()
         except Unavailable as error:  # the reconciler's task does it again
-            log.warning("announcement_delayed", reason=str(error))
+            log.warning("announcement_delayed", reason=error)
 
 
 def _context(claimed: Claim, worker: Worker) -> JobContext:
@@ -116,7 +116,7 @@ def _attempt(kind: JobKind, claimed: Claim, context: JobContext) -> None:
         log.info("job_cancelled")
     except HandedBack as error:
         finish.hand_back(claimed)
-        log.info("job_handed_back", reason=str(error))
+        log.info("job_handed_back", reason=error)
         _ring_again(kind, claimed)
     except transient as error:
         code = error.code if isinstance(error, SanguineError) else type(error).__name__

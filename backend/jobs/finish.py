@@ -12,10 +12,10 @@ from sqlalchemy import Update, bindparam, insert, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Expired, LeaseLost
 from backend.extensions import transaction
 from backend.jobs.claim import Claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.parts import Parts, store_parts
 from backend.jobs.states import AttemptOutcome, JobState

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from backend.errors import NotServed, Unavailable
 from backend.extensions import current
+from backend.security.permissions import Permission
 
 if TYPE_CHECKING:
     from backend.jobs.context import JobContext
@@ -50,6 +51,7 @@ class JobKind:
     claims: int = 1  # queued jobs of this kind that one ring may claim at once
     run_many: Callable[[Sequence[Any], Sequence["JobContext"]], Sequence[BaseModel | None]] | None = None
     unique: Unique | None = None  # a second one is the first one again, or refused when it asks something else
+    permission: Permission = Permission.PREDICT  # what submitting one takes
     replayable: bool = True  # the stored request is all that it needs; not so with the upload of a file
     checks: tuple[Callable[[Any], None], ...] = ()  # raise ValidationFailed or NotFound before anything is stored
 

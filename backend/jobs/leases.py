@@ -13,10 +13,10 @@ import structlog
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Cancelled, HandedBack, LeaseLost, Unavailable
 from backend.extensions import transaction
 from backend.jobs.claim import Claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.jobs.news import current_news
 from backend.jobs.states import JobState
@@ -124,4 +124,4 @@ class LeaseKeeper:
                 self.beat()
             except Unavailable as error:
                 # the lease outlives two missed beats; if the database stays away, the fencing token protects the job
-                log.warning("heartbeat_missed", error=str(error))
+                log.warning("heartbeat_missed", reason=error)

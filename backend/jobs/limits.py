@@ -1,32 +1,25 @@
 """What holds submissions back before anything is stored: how much waits already, and how much of it is one client's."""
 
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import cast
 
-import structlog
 from limits import RateLimitItem, parse
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import func, select
 
 from backend.errors import FieldError, Overloaded, TooMany, ValidationFailed
 from backend.extensions import current, transaction
-from backend.jobs.broker import make_redis
+from backend.jobs.counts import SharedCounts
 from backend.jobs.states import UNFINISHED, JobState
 from backend.jobs.tables import JOB
 from backend.settings import Settings
 
-log = structlog.get_logger()
-
 COUNT_EVERY = 0.5  # seconds
 COUNTING_SHARE = 0.02  # of the time may go into counting, however much waits
 RETRY_AFTER = 10.0  # seconds; a hint, nobody knows when fewer jobs will wait
-OFFLINE = 30.0  # seconds for which each process counts by itself after the broker did not answer
 
 _COUNTS = (
     select(JOB.c.queue, JOB.c.client, JOB.c.state, func.count())
@@ -115,15 +108,11 @@ def _count() -> tuple[Counter[str], Counter[str]]:
 
 
 class Rate:
-    """How many jobs each client submits in a window, counted on the broker's server for all processes."""
+    """How many jobs each client submits in a window."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._item: RateLimitItem = parse(settings.client_rate)
-        self._pid = 0
-        self._alone = FixedWindowRateLimiter(MemoryStorage())
-        self._shared: FixedWindowRateLimiter
-        self._alone_until = 0.0
+        self._limiter = FixedWindowRateLimiter(SharedCounts(settings=settings))
 
     @property
     def most(self) -> int:
@@ -136,21 +125,8 @@ class Rate:
         Raises:
             TooMany: it must wait.
         """
-        if self._pid != os.getpid():  # connections do not survive a fork
-            pool = make_redis(self._settings).connection_pool
-            storage = RedisStorage("redis://", connection_pool=pool, wrap_exceptions=True)
-            self._shared, self._pid = FixedWindowRateLimiter(storage), os.getpid()
-        limiter = self._alone if time.monotonic() < self._alone_until else self._shared
-        try:
-            self._ask(limiter, client, jobs)
-        except StorageError as error:
-            log.warning("rate_counted_alone", seconds=OFFLINE, error=type(error.storage_error).__name__)
-            self._alone_until = time.monotonic() + OFFLINE
-            self._ask(self._alone, client, jobs)
-
-    def _ask(self, limiter: FixedWindowRateLimiter, client: str, jobs: int) -> None:
-        if not limiter.hit(self._item, client, cost=jobs):
-            left = limiter.get_window_stats(self._item, client).reset_time - time.time()
+        if not self._limiter.hit(self._item, client, cost=jobs):
+            left = self._limiter.get_window_stats(self._item, client).reset_time - time.time()
             message = f"you may submit {self._item} jobs; nothing was stored, submit again when Retry-After has passed"
             raise TooMany(message, retry_after=max(left, 1.0))
 

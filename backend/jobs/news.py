@@ -157,7 +157,7 @@ class News:
             with transaction(read_only=True) as session:
                 rows = {row.id: row for row in session.execute(_ROWS.where(JOB.c.id.in_(wanted)))}
         except Unavailable as error:
-            log.warning("news_lookup_failed", reason=str(error))
+            log.warning("news_lookup_failed", reason=error)
             return
         for watch in watches:
             if watch.job_id in rows:

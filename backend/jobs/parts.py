@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Expired
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
 from backend.jobs.ring import current_doorbell
 from backend.jobs.states import FINAL, JobState

@@ -12,9 +12,9 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Expired
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.keys import forget_keys
 from backend.jobs.kinds import current_kinds
 from backend.jobs.news import current_news

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Conflict, NotFound, Unavailable
 from backend.extensions import insert_new, transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.intake import current_intake
 from backend.jobs.keys import check_key, digest_of, enter_key, find_key, is_entered, point_key
 from backend.jobs.kinds import JobKind, Unique

@@ -8,10 +8,10 @@ import structlog
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import JSON, Select, Update, Uuid, bindparam, cast, func, insert, select, update
 
+from backend.clock import utc_now
 from backend.errors import AttemptEnded
 from backend.extensions import UtcDateTime, transaction
 from backend.jobs.claim import Claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.jobs.finish import model_log
 from backend.jobs.kinds import JobKind

@@ -177,9 +177,15 @@ def list_jobs(
     before: datetime | None = None,
     limit: int,
     parent_id: UUID | None = None,
+    client: str | None = None,
 ) -> JobPage:
-    """Return jobs, newest first, without their results: the parts of one job, or those that are part of none."""
+    """Return jobs, newest first, without their results: the parts of one job, or those that are part of none.
+
+    With `client`, only the jobs that it submitted.
+    """
     query = select(JOB).where(JOB.c.parent_id == parent_id)
+    if client is not None:
+        query = query.where(JOB.c.client == client)
     if state is not None:
         query = query.where(JOB.c.state == state)
     if kind is not None:

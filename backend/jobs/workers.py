@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, Integer, String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.clock import utc_now
 from backend.extensions import Table, UtcDateTime, transaction
-from backend.jobs.clock import utc_now
 
 SEEN_EVERY = timedelta(seconds=5)
 GONE_AFTER = timedelta(seconds=35)

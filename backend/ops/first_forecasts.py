@@ -23,6 +23,7 @@ class FirstForecasts:
 
     api: str
     console: Console
+    key: str = ""
     done: bool = False
     _job: str | None = None
     _told: float = 0.0
@@ -37,23 +38,23 @@ class FirstForecasts:
         try:
             if self._job is None:
                 self._job = self._find_or_start()
-            self._follow(_read(f"{self.api}/api/ml/jobs/{self._job}"))
+            self._follow(self._read(f"{self.api}/api/ml/jobs/{self._job}"))
         except (OSError, http.client.HTTPException, Unavailable) as error:
             self._end(f"no forecasts of demand: {error}")
 
     def _find_or_start(self) -> str:
         url = f"{self.api}/api/ml/forecasts?district=all&blood_group=all"
-        status, _, body = request("GET", url)
+        status, _, body = request("GET", url, key=self.key)
         if status == http.HTTPStatus.OK:
             return str(json.loads(body)["job_id"])
         if status != http.HTTPStatus.NOT_FOUND:
             raise Unavailable(f"GET {url} answered {status} {body}")
         self.console.out("forecasting demand, for the first time, on the batch worker …")
         run = f"{self.api}/api/ml/schedules/{SCHEDULE}"
-        status, _, body = request("POST", f"{run}/run")
+        status, _, body = request("POST", f"{run}/run", key=self.key)
         if status not in {http.HTTPStatus.ACCEPTED, http.HTTPStatus.CONFLICT}:  # conflict: it is running already
             raise Unavailable(f"POST {run}/run answered {status} {body}")
-        return str(_read(run)["last_job"]["id"])
+        return str(self._read(run)["last_job"]["id"])
 
     def _follow(self, job: dict[str, Any]) -> None:
         if job["state"] == "succeeded":
@@ -66,6 +67,12 @@ class FirstForecasts:
         elif job["progress"] >= self._told + TELL_EVERY:
             self._told = job["progress"]
             self.console.out(f"forecasting demand: {self._told:.0%} …")
+
+    def _read(self, url: str) -> dict[str, Any]:
+        status, _, body = request("GET", url, key=self.key)
+        if status != http.HTTPStatus.OK:
+            raise Unavailable(f"GET {url} answered {status} {body}")
+        return dict(json.loads(body))
 
     def _end(self, line: str) -> None:
         self.console.out(line)
@@ -99,10 +106,3 @@ def _trust(result: dict[str, Any]) -> str:
     scores = {"model": backtest["model"], **backtest["baselines"]}
     errors = ", ".join(f"{name} {one['mase']:.2f}" for name, one in scores.items() if one["mase"] is not None)
     return f"scaled error (MASE) from {len(backtest['origins'])} earlier days: {errors}"
-
-
-def _read(url: str) -> dict[str, Any]:
-    status, _, body = request("GET", url)
-    if status != http.HTTPStatus.OK:
-        raise Unavailable(f"GET {url} answered {status} {body}")
-    return dict(json.loads(body))

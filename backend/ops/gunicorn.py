@@ -10,6 +10,7 @@ from backend.ops.cores import stay_on_one
 worker_class = "gthread"
 threads = 96  # most of them wait, for a job or for the next event
 control_socket_disable = True
+logger_class = "backend.gunicorn_log.GunicornLog"  # by name: what it imports, others of this package need not
 limit_request_field_size = 32_768  # bytes: gunicorn says little about what it refuses, so we refuse what is shorter
 
 

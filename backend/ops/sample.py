@@ -51,13 +51,15 @@ def wait_until_ready(api: str, flower: str, *, since: datetime, check: Callable[
             time.sleep(0.1)
 
 
-def match_sample(api: str) -> dict[str, Any]:
+def match_sample(api: str, *, key: str = "") -> dict[str, Any]:
     """Submit the sample request and follow its job to the end; returns the job's result.
+
+    Where nobody is asked for a key, none is needed.
 
     Raises:
         Unavailable: the API refused it, or the job did not succeed in time.
     """
-    status, headers, body = request("POST", f"{api}/api/ml/match", SAMPLE, {"Prefer": "wait=10"})
+    status, headers, body = request("POST", f"{api}/api/ml/match", SAMPLE, {"Prefer": "wait=10"}, key=key)
     location = headers.get("Location", "")
     deadline = time.monotonic() + JOB_SECONDS
     while status in {200, 202}:
@@ -67,7 +69,7 @@ def match_sample(api: str) -> dict[str, Any]:
         if job["state"] not in OPEN_STATES or time.monotonic() > deadline:
             break
         time.sleep(0.2)
-        status, _, body = request("GET", f"{api}{urlsplit(location).path}")
+        status, _, body = request("GET", f"{api}{urlsplit(location).path}", key=key)
     raise Unavailable(f"the sample job did not succeed: {status} {body}")
 
 
@@ -97,13 +99,13 @@ def tabulate(result: dict[str, Any]) -> Table:
     return table
 
 
-def read_schedules(api: str) -> list[dict[str, Any]]:
+def read_schedules(api: str, *, key: str = "") -> list[dict[str, Any]]:
     """Read the schedules with their next run.
 
     Raises:
         Unavailable: the API refused.
     """
-    status, _, body = request("GET", f"{api}/api/ml/schedules")
+    status, _, body = request("GET", f"{api}/api/ml/schedules", key=key)
     if status != http.HTTPStatus.OK:
         raise Unavailable(f"the schedules could not be read: {status} {body}")
     return list(json.loads(body)["schedules"])
@@ -131,7 +133,7 @@ def _hours(value: float | None) -> str:
 
 
 def request(
-    method: str, url: str, body: object = None, headers: dict[str, str] | None = None
+    method: str, url: str, body: object = None, headers: dict[str, str] | None = None, *, key: str = ""
 ) -> tuple[int, http.client.HTTPMessage, str]:
     """Send one HTTP request, JSON in, text out.
 
@@ -142,8 +144,9 @@ def request(
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     try:
         content = {"Content-Type": "application/json"} if body is not None else {}
+        shown = {"Authorization": f"Bearer {key}"} if key else {}
         payload = json.dumps(body) if body is not None else None
-        connection.request(method, urlunsplit(("", "", *address[2:])), payload, {**content, **(headers or {})})
+        connection.request(method, urlunsplit(("", "", *address[2:])), payload, content | shown | (headers or {}))
         response = connection.getresponse()
         return response.status, response.headers, response.read().decode()
     finally:

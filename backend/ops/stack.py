@@ -1,6 +1,7 @@
 """The whole stack on one machine, in the order in which it comes up; `run.py` is its command line."""
 
 import hashlib
+import json
 import os
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from backend.ops.sample import match_sample, read_schedules, tabulate, tabulate_
 from backend.ops.supervision import Supervision, last_lines
 from backend.ops.tether import TETHER
 from backend.ops.valkey import server_command
-from backend.settings import PROJECT
+from backend.settings import PROJECT, Environment
 
 # A socket's path has 107 bytes (unix(7)), and supervisord first binds `<path>.<process id>`.
 SOCKET_FOLDER_BYTES = 107 - len("/supervisord.sock.4194304")
@@ -36,6 +38,22 @@ LATE = (
     *("clients:worker-outbound", "clients:beat"),
 )
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the API is asked with: by whoever administers it, of a new installation only, and by `run.py` itself."""
+
+    admin: str | None
+    own: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What runs, and the key that it lets `run.py` in with."""
+
+    supervision: Supervision
+    key: str
 
 
 def run_once(*, donors: int, console: Console) -> None:
@@ -59,11 +77,11 @@ def run_until_stopped(settings: StackSettings, *, console: Console) -> None:
         SanguineError: it did not come up, or a process of it ends again and again.
         KeyboardInterrupt: the wish to stop came before it was up.
     """
-    with running_stack(settings, console=console) as supervision:
-        forecasts = FirstForecasts(settings.url, console)
+    with running_stack(settings, console=console) as stack:
+        forecasts = FirstForecasts(settings.url, console, key=stack.key)
         try:
             while True:
-                supervision.watch(console.out)
+                stack.supervision.watch(console.out)
                 forecasts.look()
                 time.sleep(0.5)
         except KeyboardInterrupt:
@@ -71,7 +89,7 @@ def run_until_stopped(settings: StackSettings, *, console: Console) -> None:
 
 
 @contextmanager
-def running_stack(settings: StackSettings, *, console: Console) -> Iterator[Supervision]:
+def running_stack(settings: StackSettings, *, console: Console) -> Iterator[Stack]:
     """Migrate, seed, start everything and run the sample job; leaving stops everything.
 
     Raises:
@@ -86,14 +104,14 @@ def running_stack(settings: StackSettings, *, console: Console) -> Iterator[Supe
     with socket_folder(settings.data_dir) as sockets:
         environment = build_environment(settings, sockets=sockets)
         with Supervision(sockets=sockets, logs=logs, environment=environment, directory=PROJECT) as supervision:
-            _bring_up(settings, supervision, environment=environment, logs=logs, console=console)
-            _print_addresses(settings, flower_login=flower_login, logs=logs, console=console)
-            yield supervision
+            keys = _bring_up(settings, supervision, environment=environment, logs=logs, console=console)
+            _print_addresses(settings, flower_login=flower_login, admin_key=keys.admin, logs=logs, console=console)
+            yield Stack(supervision=supervision, key=keys.own)
 
 
 def _bring_up(
     settings: StackSettings, supervision: Supervision, *, environment: Mapping[str, str], logs: Path, console: Console
-) -> None:
+) -> Keys:
     def start(*programs: str) -> None:
         console.out(f"starting {', '.join(program.partition(':')[2] for program in programs)} …")
         supervision.start(*programs)
@@ -101,19 +119,26 @@ def _bring_up(
     start(*(EARLY if settings.broker_url else (BROKER, *EARLY)))
     console.out(f"migrating the database, seeding {settings.donors:,} simulated donors if it has none …")
     # One step: two processes would import everything twice before anything else can start.
-    seed = ("seed", "--migrate", "--donors", str(settings.donors))
-    run_step(*seed, environment=environment, log=logs / "seed.log")
+    prepared = run_step("prepare", "--donors", str(settings.donors), environment=environment, log=logs / "prepare.log")
+    keys = Keys(**json.loads(prepared.splitlines()[-1]))
     since = datetime.now(UTC)
     start(*LATE)
     console.out("waiting for them to answer …")
     wait_until_ready(settings.url, settings.flower_url, since=since, check=supervision.check)
     console.out("matching donors to a sample request, through the queue …")
-    console.print(tabulate(match_sample(settings.url)))
-    console.print(tabulate_schedules(read_schedules(settings.url)))
+    console.print(tabulate(match_sample(settings.url, key=keys.own)))
+    console.print(tabulate_schedules(read_schedules(settings.url, key=keys.own)))
+    return keys
 
 
-def _print_addresses(settings: StackSettings, *, flower_login: str, logs: Path, console: Console) -> None:
+def _print_addresses(
+    settings: StackSettings, *, flower_login: str, admin_key: str | None, logs: Path, console: Console
+) -> None:
     user, _, password = flower_login.partition(":")
+    if admin_key is not None:
+        console.out(f"key      {admin_key} (account admin; shown here only)", highlight=False)
+    if settings.environment is Environment.DEVELOPMENT:
+        console.out("open     to everybody on this machine, without a key: this is development", highlight=False)
     console.out(
         f"API      {settings.url}/apidocs/\n"
         f"Flower   {settings.flower_url}/ (user {user}, password {password})\n"
@@ -124,20 +149,26 @@ def _print_addresses(settings: StackSettings, *, flower_login: str, logs: Path, 
     )
 
 
-def run_step(*arguments: str, environment: Mapping[str, str], log: Path) -> None:
-    """Run a Flask command to its end; on a terminal it shows its progress and its errors.
+def run_step(*arguments: str, environment: Mapping[str, str], log: Path) -> str:
+    """Run a Flask command to its end and return its output; on a terminal it shows its progress and its errors.
 
     Raises:
         StackError: it failed; the message ends with what it wrote last.
     """
     command = [*TETHER, "SIGKILL", sys.executable, "-m", "flask", "--app", "backend.app:create_app", *arguments]
-    errors = None if sys.stderr.isatty() else subprocess.STDOUT
-    with log.open("wb") as output:
+    with log.open("wb") as errors:
         step = subprocess.run(  # noqa: S603 - our own command
-            command, cwd=PROJECT, env=environment, stdout=output, stderr=errors, check=False
+            command,
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,  # it may hold keys, which no file should
+            stderr=None if sys.stderr.isatty() else errors,
+            text=True,
+            check=False,
         )
     if step.returncode:
         raise StackError(f"flask {arguments[0]} failed (exit status {step.returncode}); {last_lines(log)}")
+    return step.stdout
 
 
 def build_environment(settings: StackSettings, *, sockets: Path) -> dict[str, str]:

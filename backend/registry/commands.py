@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from backend.clock import utc_now
 from backend.errors import SanguineError, wrong_fields
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.moments import Moment
 from backend.registry import ledger, service, versions
 from backend.registry.import_command import import_version

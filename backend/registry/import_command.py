@@ -6,9 +6,9 @@ from typing import cast
 
 import click
 
+from backend.clock import utc_now
 from backend.errors import InputError, SanguineError
 from backend.extensions import current
-from backend.jobs.clock import utc_now
 from backend.registry.intake import register_folder, register_upload
 from backend.registry.mlflow_source import SCHEME, import_mlflow
 from backend.registry.packages import CHUNK

@@ -246,4 +246,4 @@ def _withdraw(store: ArtifactStore, found: _Verified) -> None:
             if session.scalar(named.limit(1)) is None:
                 store.remove(found.manifest.name, found.manifest.version)
     except Unavailable as error:  # a repeat takes over what lies there
-        log.warning("model_files_left", model=found.manifest.name, version=found.manifest.version, reason=str(error))
+        log.warning("model_files_left", model=found.manifest.name, version=found.manifest.version, reason=error)

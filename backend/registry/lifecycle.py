@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import ArtifactError, Conflict, NotFound, RefusedArtifact
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.registry import conditions, ledger
 from backend.registry.aliases import alias_row, move
 from backend.registry.checked import Checked
@@ -162,7 +162,7 @@ def _measure_production(check: Check) -> None:
         try:
             checked = check(version)
         except (ArtifactError, RefusedArtifact) as error:  # then no process has it in memory
-            log.warning("production_not_measured", model=version.model, reason=str(error))
+            log.warning("production_not_measured", model=version.model, reason=error)
             continue
         with transaction() as session:
             _measured(session, version, checked)
@@ -215,14 +215,14 @@ def _claim(model: str) -> datetime:
     now = utc_now()
     with transaction() as session:
         ledger.take_turn(session)
+        if not session.scalar(select(ModelVersion.id).where(ModelVersion.model == model).limit(1)):
+            raise NotFound("model", model)
         row = alias_row(session, model, Alias.PRODUCTION, at=now)
         if row.moving_until is not None and row.moving_until > now:
             raise Conflict(
                 f"production of model {model} is being changed already, until {row.moving_until:%H:%M:%S} UTC at the"
                 " latest; try again then"
             )
-        if row.generation == 0 and not session.scalar(select(ModelVersion.id).where(ModelVersion.model == model)):
-            raise NotFound("model", model)
         row.moving_until = now + timedelta(seconds=MOVE_SECONDS)
         return row.moving_until
 

@@ -12,13 +12,13 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import NotServed, Unavailable, UnknownModel
 from backend.extensions import transaction
 from backend.inference.catalogue import read_artifact, read_manifest
 from backend.inference.manifest import CatalogueEntry, Manifest
 from backend.inference.source import Artifact, ModelSource, Served
 from backend.inference.store import ArtifactStore
-from backend.jobs.clock import utc_now
 from backend.registry.hints import Hints
 from backend.registry.registry import Registry, entry_of
 from backend.registry.states import Alias

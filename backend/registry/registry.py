@@ -1,6 +1,5 @@
 """What the registry of an application works with."""
 
-import hmac
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,6 +12,7 @@ from backend.inference.store import ArtifactStore, FolderStore
 from backend.inference.trust import Trust
 from backend.registry.remote import RemoteStore
 from backend.registry.tables import ModelVersion
+from backend.security.secret import derive
 from backend.settings import Settings
 
 
@@ -48,9 +48,8 @@ def make_registry(settings: Settings) -> Registry:
         required=settings.require_signed_models,
         executable=settings.allow_executable_models,
     )
-    seal = hmac.digest(settings.secret_key.get_secret_value().encode(), b"compiled models", "sha256")
     return Registry(
-        compiled=CompiledCache(settings.data_dir / "compiled", key=seal),
+        compiled=CompiledCache(settings.data_dir / "compiled", key=derive(settings, "compiled models")),
         shipped=Catalogue(settings.models_dir, trust=trust),
         store=RemoteStore(settings.model_store, data / ".cache") if remote else FolderStore(root),
         trust=trust,

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
+from backend.clock import utc_now
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.registry.registry import Registry
 from backend.registry.states import Alias
 from backend.registry.tables import ModelAlias, ModelProcess, ModelVersion

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import cast
 
+from backend.clock import utc_now
 from backend.errors import ArtifactError, RefusedArtifact
 from backend.extensions import current, transaction
 from backend.inference.compiled import can_compile
-from backend.jobs.clock import utc_now
 from backend.jobs.submit import submit
 from backend.registry import lifecycle
 from backend.registry.candidate import check_version

@@ -47,7 +47,7 @@ def adopt(registry: Registry, model: str, *, at: datetime) -> None:
             return
         new = _read(registry, model, entry)
     except ArtifactError as error:
-        log.warning("shipped_model_not_adopted", model=model, reason=str(error))
+        log.warning("shipped_model_not_adopted", model=model, reason=error)
         return
     with transaction() as session:
         ledger.take_turn(session)

@@ -26,7 +26,7 @@ TYPES = {
 ROW_GROUP = 65_536  # rows
 COPY_BYTES = 1 << 20
 
-FORMULA = r"^[=+\-@\t\r]"
+FORMULA = r"^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"  # the last are = + - @ at full width, for Asian texts
 TO_QUOTE = r'[",\r\n]'
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,12 @@ from backend.tabular.text import Piece, pieces
 NO_OBJECT = "is not a JSON object"
 NESTED = "is a list or an object, not a single value"
 HALF_A_PAIR = "holds half of a surrogate pair, which is no character"
+ZERO = "holds a zero character, which is no text"
+TWICE = "is there twice"
+
+
+class _Twice:
+    """Stands for the values of a name that an object has twice: readers differ in which they take."""
 
 
 def read_blocks(path: Path, part: Part) -> Iterator[Block]:
@@ -99,7 +106,7 @@ class JsonBlock:
         """Yield each line that is an object with its row; add the others to `errors`."""
         for row, line in zip(self.piece.rows.tolist(), self.piece.text.split(b"\n")[:-1], strict=True):
             try:
-                found = json.loads(line)
+                found = json.loads(line, object_pairs_hook=_object)
             except (ValueError, RecursionError):
                 found = None
             if isinstance(found, dict):
@@ -108,9 +115,18 @@ class JsonBlock:
                 errors.append(RowError(row, None, NO_OBJECT))
 
 
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        found |= {name: _Twice() for name, count in Counter(name for name, _ in pairs).items() if count > 1}
+    return found
+
+
 def _numbers(row: int, record: dict[str, object], names: Sequence[str]) -> list[float] | RowError:
     numbers = []
     for name in names:
+        if isinstance(record.get(name), _Twice):
+            return RowError(row, name, TWICE)
         try:
             numbers.append(number_of(record.get(name)))
         except NotANumber as error:
@@ -124,6 +140,10 @@ def _values(row: int, record: dict[str, object], names: Sequence[str]) -> dict[s
         if name not in record:  # says nothing, which is not null
             continue
         value = record[name]
+        if isinstance(value, _Twice):
+            return RowError(row, name, TWICE)
+        if isinstance(value, str) and "\x00" in value:
+            return RowError(row, name, ZERO)
         if isinstance(value, str) and not value.isascii() and _is_half_a_pair(value):
             return RowError(row, name, HALF_A_PAIR)
         if value is not None and not isinstance(value, str | int | float):

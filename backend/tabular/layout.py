@@ -101,7 +101,7 @@ def check_columns(names: Sequence[str]) -> tuple[str, ...]:
         if not name:
             raise BadFile(f"column {place} has no name; name every column")
         if name in seen:
-            raise BadFile(f"columns {seen[name]} and {place} are both named {name!r}; give each its own name")
+            raise BadFile(f"columns {seen[name]} and {place} have the same name; give each its own")
         seen[name] = place
     return tuple(names)
 

@@ -141,10 +141,13 @@ def _block(batch: pa.RecordBatch, first: int) -> ParquetBlock:
 
 
 def _not_utf8(texts: pa.Array) -> list[int]:
-    """Return which texts (m,) are not UTF-8; Parquet promises it and nobody checks."""
+    """Return which texts (m,) are not UTF-8; Parquet promises it and nobody checks. A zero byte is no text either."""
     try:
         texts.validate(full=True)
+        readable = not pc.any(pc.match_substring(texts, "\x00")).as_py()
     except pa.ArrowInvalid:
+        readable = False
+    if not readable:
         contents = texts.cast(pa.large_binary()).to_pylist()
         return [index for index, content in enumerate(contents) if content is not None and not is_utf8(content)]
     return []

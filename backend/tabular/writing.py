@@ -2,7 +2,7 @@
 
 Floats are written in the shortest form that reads back the same. What is missing (None, NaN) is an empty cell or null.
 
-In CSV a text that a spreadsheet would take for a formula, because it begins with = + - @, a tab or a carriage return,
+In CSV a text that a spreadsheet would take for a formula, because it begins with = + - @, a tab or a line end,
 gets a single quote before it (OWASP, "CSV Injection").
 """
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.errors import Conflict, NotFound
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.states import UNFINISHED, JobState
 from backend.jobs.submit import ring, store_job
 from backend.jobs.tables import JOB

@@ -21,7 +21,7 @@ MOST_AT_ONCE = 200
 _AWAITED = (text("job.notify IS TRUE"), JOB.c.finished_at.is_not(None))
 _ANY = select(JOB.c.id).where(*_AWAITED).limit(1)
 _ENDED = (
-    select(JOB.c.id, JOB.c.kind, JOB.c.state, JOB.c.callback)
+    select(JOB.c.id, JOB.c.kind, JOB.c.state, JOB.c.callback, JOB.c.client)
     .where(*_AWAITED)
     .order_by(JOB.c.finished_at)
     .with_for_update(skip_locked=True)
@@ -87,6 +87,8 @@ def _announce(session: Session, ended: Sequence[RowMapping]) -> list[Job]:
 
 
 def _asks_for(endpoint: WebhookEndpoint, job: RowMapping) -> bool:
-    return (endpoint.kinds is None or job["kind"] in endpoint.kinds) and (
-        endpoint.states is None or job["state"] in endpoint.states
+    return (
+        (endpoint.account is None or job["client"] == endpoint.account)
+        and (endpoint.kinds is None or job["kind"] in endpoint.kinds)
+        and (endpoint.states is None or job["state"] in endpoint.states)
     )

@@ -16,24 +16,27 @@ from backend.webhooks.subscriptions import announced_kinds, current_subscription
 from backend.webhooks.tables import WebhookEndpoint
 
 
-def register(new: EndpointNew, *, now: datetime) -> EndpointWithSecret:
-    """Register an address; jobs that are submitted from now on are announced to it.
+def register(new: EndpointNew, *, account: str | None, now: datetime) -> EndpointWithSecret:
+    """Register an address; an account's jobs that are submitted from now on are announced to it, or (None) everybody's.
 
     Raises:
         ValidationFailed: the address may not be called, or a kind of job does not exist.
     """
     _check_kinds(new.kinds)
     check_url(new.url, field="url")
-    row = WebhookEndpoint(id=uuid4(), enabled=True, secret_version=1, created_at=now, **new.model_dump(mode="json"))
+    asked = new.model_dump(mode="json")
+    row = WebhookEndpoint(id=uuid4(), account=account, enabled=True, secret_version=1, created_at=now, **asked)
     with transaction() as session:
         session.add(row)
     current_subscriptions().forget()
     return _with_secret(row)
 
 
-def list_endpoints() -> EndpointList:
-    """Return every registered address."""
+def list_endpoints(*, account: str | None) -> EndpointList:
+    """Return the addresses that an account registered, or (None) all of them."""
     query = select(WebhookEndpoint).order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)
+    if account is not None:
+        query = query.where(WebhookEndpoint.account == account)
     with transaction(read_only=True) as session:
         rows = session.scalars(query).all()
     return EndpointList(webhooks=[EndpointView.model_validate(row) for row in rows])
@@ -105,10 +108,21 @@ def find_endpoint(session: Session, endpoint_id: UUID, *, for_update: bool = Fal
     return row
 
 
+def require_endpoint_of(account: str, endpoint_id: UUID) -> None:
+    """See that an account registered an address.
+
+    Raises:
+        NotFound: it did not, or there is no such address; nobody can tell which.
+    """
+    with transaction(read_only=True) as session:
+        if find_endpoint(session, endpoint_id).account != account:
+            raise NotFound("webhook", endpoint_id)
+
+
 def _check_kinds(kinds: Sequence[str] | None) -> None:
     offered = announced_kinds()
-    if unknown := sorted(set(kinds or ()) - offered):
-        reason = f"there is no kind {', '.join(unknown)}; there are {', '.join(sorted(offered))}"
+    if not offered.issuperset(kinds or ()):
+        reason = f"there is no such kind; there are {', '.join(sorted(offered))}"
         raise ValidationFailed((FieldError("kinds", reason),))
 
 

@@ -11,20 +11,19 @@ from typing import cast
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from backend.extensions import current
+from backend.security.secret import derive
 from backend.settings import Settings
 
 _SECRET = "whsec_"  # noqa: S105 - the prefix by which the standard knows one
 
 
 class Signer:
-    """Signs messages with keys that follow from one secret."""
+    """Signs messages with keys that follow from the installation's secret."""
 
-    def __init__(self, secret_key: str) -> None:
-        self._secret_key = secret_key.encode()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def endpoint_secret(self, endpoint_id: UUID, version: int) -> str:
         """Return the secret that an endpoint shares with us: `whsec_` and 32 bytes in base64."""
@@ -50,12 +49,12 @@ class Signer:
         return Ed25519PrivateKey.from_private_bytes(self._derive("webhook installation key"))
 
     def _derive(self, purpose: str) -> bytes:
-        return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(self._secret_key)
+        return derive(self._settings, purpose)
 
 
 def current_signer() -> Signer:
     """Return the signer of the current application."""
-    return Signer(cast("Settings", current("settings")).secret_key.get_secret_value())
+    return Signer(cast("Settings", current("settings")))
 
 
 def _base64(content: bytes) -> str:

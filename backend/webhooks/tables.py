@@ -17,6 +17,7 @@ class WebhookEndpoint(Table):
     __tablename__ = "webhook_endpoint"
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    account: Mapped[str | None] = mapped_column(String(64))  # whose jobs it hears of; null: everybody's, of old
     url: Mapped[str] = mapped_column(String(2000))
     kinds: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # null: all kinds of jobs
     states: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # null: all final states

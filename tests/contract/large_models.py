@@ -71,7 +71,7 @@ def large_onnx() -> bytes:
 
 def large_torch() -> bytes:
     """Return a network with one wide layer."""
-    torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-train.txt")
+    torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-torch.txt")
     layers = torch.nn.Linear(4, HIDDEN, dtype=torch.float64), torch.nn.Linear(HIDDEN, 1, dtype=torch.float64)
     rows, content = torch.zeros(2, 4, dtype=torch.float64), BytesIO()
     program = torch.export.export(

@@ -148,7 +148,7 @@ def sklearn_example() -> Example:
 
 def torch_program() -> tuple[bytes, Callable[[Floats], Floats]]:
     """Return the logistic regression as an exported program, and what PyTorch predicts with it."""
-    torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-train.txt")
+    torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-torch.txt")
 
     class Regression(torch.nn.Module):
         def __init__(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.jobs.kinds import JobKind
 from backend.jobs.tables import ModelPredictionLog

@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import event, update
 
 from backend.app import create_app
+from backend.clock import utc_now
 from backend.extensions import Table, db, transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.news import CHANNEL, FIRST_LOOK, LISTEN_AGAIN, News
 from backend.jobs.states import JobState
 from backend.jobs.tables import JOB, Job

@@ -1,4 +1,4 @@
-"""How fast a client may submit, counted on a real broker for all processes."""
+"""How fast a client may submit and ask, counted on a real broker for all processes."""
 
 import socket
 import time
@@ -39,6 +39,24 @@ def test_processes_share_what_a_client_may_submit(valkey: Valkey, tmp_path: Path
             rate.admit("a", 1)
         assert 1 <= refused.value.retry_after <= 3_600
         rate.admit("b", 1)
+
+
+def test_processes_share_what_a_caller_may_send(valkey: Valkey, tmp_path: Path):
+    settings = Settings(
+        broker_url=valkey.url, request_rate="3/hour", data_dir=tmp_path, log_level="ERROR", _env_file=None
+    )
+    one, other = create_app(settings, ()), create_app(settings, ())
+    with one.app_context():
+        Table.metadata.create_all(db.engine)
+    statuses = [app.test_client().get("/api/ml/jobs").status_code for app in (one, other, one, other, one)]
+    assert statuses == [200, 200, 200, 429, 429]
+    valkey.stop()
+    statuses = [app.test_client().get("/api/ml/jobs").status_code for app in (one, one, one, one, other)]
+    assert statuses == [200, 200, 200, 429, 200]
+    valkey.start()
+    for app in (one, other):
+        with app.app_context():
+            db.engine.dispose()
 
 
 def test_while_the_broker_is_away_each_counts_alone(valkey: Valkey, tmp_path: Path):

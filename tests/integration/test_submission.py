@@ -14,13 +14,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from backend.clock import utc_now
 from backend.errors import Conflict, Unavailable
 from backend.extensions import transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs.broker import make_celery
 from backend.jobs.bulk import cancel_bulk, get_bulk, list_bulk, submit_bulk
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.keys import KEPT_FOR, enter_key, forget_keys

@@ -1,13 +1,15 @@
 """Predictions that are answered at once."""
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import UnsupportedMediaType
 
+from backend.api.guard import requires
+from backend.api.parse import whole_body
 from backend.api.v2.messages import JSON_LENGTH, Message, read_message, write_message
 from backend.api.v2.served import current_models, served
 from backend.api.v2.tensors import read_rows
 from backend.errors import ColumnsMismatch, FieldError, ValidationFailed
 from backend.inference.client import ModelClient
+from backend.security.permissions import Permission
 
 LARGEST_BODY = 20_000_000  # bytes
 
@@ -16,12 +18,11 @@ blueprint = Blueprint("v2_inference", __name__)
 
 @blueprint.post("/models/<model>/infer")
 @blueprint.post("/models/<model>/versions/<version>/infer")
+@requires(Permission.PREDICT)
 def infer(model: str, version: str | None = None) -> Response:
     """Predict the rows of a request."""
     request.max_content_length = LARGEST_BODY
-    if request.content_encoding:
-        raise UnsupportedMediaType("the body is compressed; send it as it is")
-    content = request.get_data(cache=False)
+    content = whole_body()
     said = answer_rows(current_models(), model, version, content, json_length=request.headers.get(JSON_LENGTH))
     return Response(said.content, headers=said.headers)
 

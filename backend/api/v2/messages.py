@@ -5,12 +5,13 @@ The bytes are Triton's binary tensor data extension, which its clients use unles
 
 import json
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest
 
+from backend.api.parse import refuse_constant, unique
 from backend.api.v2.schemas import OUTPUT, InferenceRequest
 from backend.errors import MOST_SHOWN, FieldError, ValidationFailed, wrong_fields
 from backend.inference.interfaces import Floats
@@ -29,11 +30,7 @@ class Message:
     headers: tuple[tuple[str, str], ...]
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON; null stands for a missing value")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=unique)
 
 
 def parse(model: type[Model], content: bytes) -> Model:

@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from backend.api import health
 from backend.api.answers import answer
+from backend.api.guard import open_to_all, requires
 from backend.api.openapi_parts import VERSION
 from backend.api.v2.schemas import (
     OUTPUT,
@@ -18,6 +19,7 @@ from backend.api.v2.schemas import (
 )
 from backend.api.v2.served import current_models, served
 from backend.errors import ArtifactError
+from backend.security.permissions import Permission
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 DATATYPES = {"float64": "FP64", "float32": "FP32", "int64": "INT64", "int32": "INT32"}
@@ -27,18 +29,21 @@ blueprint = Blueprint("v2_metadata", __name__)
 
 
 @blueprint.get("", strict_slashes=False)
+@open_to_all
 def server() -> Response:
     """Say what answers here."""
     return answer(ServerMetadata(name="sanguine", version=VERSION, extensions=EXTENSIONS))
 
 
 @blueprint.get("/health/live")
+@open_to_all
 def live() -> Response:
     """Say that the process runs."""
     return answer(ServerLive(live=True))
 
 
 @blueprint.get("/health/ready")
+@open_to_all
 def ready() -> Response:
     """Say whether requests can be served, as the installation's own readiness says."""
     found = health.ready()
@@ -48,6 +53,7 @@ def ready() -> Response:
 
 @blueprint.get("/models/<model>")
 @blueprint.get("/models/<model>/versions/<version>")
+@requires(Permission.READ_MODELS)
 def describe(model: str, version: str | None = None) -> Response:
     """Describe the version that is served, column by column."""
     manifest = served(current_models(), model, version).manifest
@@ -67,6 +73,7 @@ def describe(model: str, version: str | None = None) -> Response:
 
 @blueprint.get("/models/<model>/ready")
 @blueprint.get("/models/<model>/versions/<version>/ready")
+@requires(Permission.READ_MODELS)
 def model_ready(model: str, version: str | None = None) -> Response:
     """Say whether a model can be asked now; it is loaded if it is not yet."""
     try:

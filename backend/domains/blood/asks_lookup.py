@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from backend.clock import utc_now
 from backend.domains.blood.contact_masking import Commitment, is_revealed, mask_name, mask_phone
 from backend.domains.blood.outcome_queries import asks_page, count_asks
 from backend.domains.blood.outcome_schemas import AsksPage, AsksQuery, AsksSummary, RecordedAsk
@@ -9,7 +10,6 @@ from backend.domains.blood.queries import find_request
 from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donor
 from backend.errors import NotFound
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 
 
 def asks_of_request(query: AsksQuery) -> AsksPage:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from backend.clock import utc_now
 from backend.domains.blood.availability import own_interval
 from backend.domains.blood.donor_cases import Cases, read_cases
 from backend.domains.blood.donor_schemas import (
@@ -29,7 +30,6 @@ from backend.domains.blood.response import MODEL as RESPONSE
 from backend.domains.blood.response import answered_within, median_of_answers, predict_hazards
 from backend.errors import FieldError, NotFound, ValidationFailed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, Models
 
 AVAILABILITY = "donor_availability"

@@ -111,7 +111,7 @@ class DonorPool:
         try:
             self._catch_up()
         except Unavailable as error:
-            log.warning("donor_pool_behind", reason=str(error))
+            log.warning("donor_pool_behind", reason=error)
         finally:
             self._lock.release()
 

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.domains.blood.donor_index import Candidates, Exclusion
 from backend.domains.blood.donor_pool import DonorPool, Snapshot
 from backend.domains.blood.features import (
@@ -30,7 +31,6 @@ from backend.domains.blood.schemas import AskPlan, DonorMatch, MatchRequest, Mat
 from backend.domains.blood.tables import BloodRequest, MatchPrediction
 from backend.errors import FieldError, NotFound, ValidationFailed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.ml.calibration import IntervalCurve
 

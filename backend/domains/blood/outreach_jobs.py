@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from backend.clock import utc_now
 from backend.domains.blood.match_jobs import POOL
 from backend.domains.blood.matching import CRITICAL, RADIUS_KM
 from backend.domains.blood.outreach.outlook import Asked, State
@@ -25,7 +26,6 @@ from backend.domains.blood.stock_queries import UsableUnits, usable_units
 from backend.domains.blood.tables import BloodRequest
 from backend.errors import FieldError, NotFound, ValidationFailed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 
 URGENT = 3

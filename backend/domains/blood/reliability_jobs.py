@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from backend.clock import utc_now
 from backend.domains.blood.history import index_commitments
 from backend.domains.blood.parameters import ReliabilityParameters, parameters_of
 from backend.domains.blood.records import Floats, Ints
@@ -19,7 +20,6 @@ from backend.domains.blood.reliability_queries import (
 )
 from backend.domains.blood.schemas import RescoreRequest, RescoreResult
 from backend.errors import FieldError, ValidationFailed
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.ml.calibration import LogisticCalibration
 

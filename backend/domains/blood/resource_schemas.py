@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
+from backend.clock import utc_now
 from backend.domains.blood.contact_masking import mask_name, mask_phone
 from backend.domains.blood.schemas import BloodGroupName, ComponentName, DistrictName, Input, RowId
 from backend.domains.blood.shelf_lives import PRODUCTS
-from backend.jobs.clock import utc_now
 from backend.jobs.moments import Day, Moment
 
 CLOCK_SKEW = timedelta(minutes=5)

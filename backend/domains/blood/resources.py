@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from backend.clock import utc_now
 from backend.domains.blood.geography import DISTRICTS, TIME_ZONE, distance_km
 from backend.domains.blood.resource_schemas import (
     BankFilters,
@@ -29,7 +30,6 @@ from backend.domains.blood.resource_schemas import (
 )
 from backend.domains.blood.shelf_lives import expires_at
 from backend.domains.blood.tables import BloodBank, BloodRequest, BloodUnit, Donation, Donor
-from backend.jobs.clock import utc_now
 from backend.resources.declaration import Refused, Resource
 
 YOUNGEST_DONOR = timedelta(days=16 * 365)

@@ -158,7 +158,7 @@ class HistoryQuery(Input):
 
     request_id: RowId
     limit: int = Field(default=100, ge=1, le=1000)
-    before_id: int | None = Field(default=None, ge=1, description="Only predictions saved before this one.")
+    before_id: RowId | None = Field(default=None, description="Only predictions saved before this one.")
 
 
 class SavedPrediction(DonorMatch):

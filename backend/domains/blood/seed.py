@@ -10,6 +10,7 @@ from sqlalchemy import Table as CoreTable
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from backend.clock import utc_now
 from backend.domains.blood.geography import DISTRICTS
 from backend.domains.blood.records import BLOOD_GROUPS, Answer, Component, Outcome, Sex
 from backend.domains.blood.shelf_lives import expires_at
@@ -18,7 +19,6 @@ from backend.domains.blood.simulate.parameters import WorldParameters
 from backend.domains.blood.simulate.stock import Units, banks, draw_units
 from backend.domains.blood.tables import BloodBank, BloodRequest, BloodUnit, ContactOutcome, Donation, Donor
 from backend.extensions import Table, transaction
-from backend.jobs.clock import utc_now
 
 CHUNK = 20_000  # rows of one INSERT
 OPEN_REQUEST = 1  # id of a request that is open, for whoever tries the API; the simulated ones follow it

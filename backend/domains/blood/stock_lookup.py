@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from backend.clock import utc_now
 from backend.domains.blood.geography import DISTRICT_CODE, DISTRICTS
 from backend.domains.blood.records import BLOOD_GROUPS, GROUP_CODE, Component, Flags, Floats, Ints
 from backend.domains.blood.rules import BOMBAY
@@ -26,7 +27,6 @@ from backend.domains.blood.stock_schemas import (
 )
 from backend.errors import NotFound
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 
 REQUESTED: Final[tuple[ComponentName, ...]] = ("red_cells", "plasma", "platelets")  # by code
 NO_BOMBAY: Final = "there is no forecast for Bombay (Oh): its units and donors are found one by one"

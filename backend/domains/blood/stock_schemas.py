@@ -129,7 +129,7 @@ class AlertQuery(Input):
     district: DistrictName | None = None
     closed: bool = Field(default=False, description="Those that are closed in place of those that are open.")
     limit: int = Field(default=100, ge=1, le=1000)
-    before_id: int | None = Field(default=None, ge=1, description="Only alerts opened before this one.")
+    before_id: RowId | None = Field(default=None, description="Only alerts opened before this one.")
 
 
 class Alert(BaseModel):

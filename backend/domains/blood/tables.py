@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.clock import utc_now
 from backend.extensions import BigId, Table, UtcDateTime
-from backend.jobs.clock import utc_now
 
 
 class Donor(Table):

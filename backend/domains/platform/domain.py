@@ -19,6 +19,7 @@ from backend.jobs.schedules.tables import ScheduleFiring
 from backend.jobs.states import FINAL
 from backend.jobs.tables import Job, JobAttempt, ModelPredictionLog
 from backend.registry.compile_job import COMPILE_MODEL
+from backend.security.permissions import Permission
 from backend.webhooks.deliver import DELIVER_WEBHOOK
 from backend.webhooks.tables import WebhookDelivery
 
@@ -41,6 +42,7 @@ DOMAIN = Domain(
             name="platform.cleanup",
             path="/cleanup",
             summary="Archive and delete what is older than its retention",
+            permission=Permission.OPERATE,
             request=CleanupRequest,
             result=CleanupResult,
             run=clean_up,

@@ -14,7 +14,7 @@ RUNTIMES = {
     "xgboost": "backend.inference.runtimes.xgboost:XGBoostRuntime",
 }
 INSTALL = {
-    "torch": "pip install -r requirements-train.txt",
+    "torch": "pip install -r requirements-torch.txt",
     "xgboost": "pip install -r requirements-xgboost.txt",
 }
 """How to install the libraries that requirements.txt leaves out."""

@@ -79,11 +79,11 @@ class CompiledForest:
         try:
             forest = cls(code)
         except (ImportError, RuntimeError) as error:  # no llvmlite, or LLVM refuses the code
-            log.warning("compiled_model_unused", reason=f"cannot be loaded ({type(error).__name__})")
+            log.warning("compiled_model_unused", reason=error)
             return None
         difference = largest_difference(forest, booster, rows, threads=threads)
         if not difference <= AGREEMENT:
-            log.warning("compiled_model_unused", reason=f"differs from LightGBM by up to {difference:.3g}")
+            log.warning("compiled_model_unused", difference=difference)
             return None
         return forest
 

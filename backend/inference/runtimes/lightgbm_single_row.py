@@ -13,9 +13,8 @@ for all threads: its lock is never held by another. Forests whose rows take long
 """
 
 import ctypes
-import os
 import weakref
-from typing import ClassVar, Self
+from typing import Self
 
 import lightgbm
 import numpy as np
@@ -34,12 +33,7 @@ _PREDICT = ctypes.PYFUNCTYPE(ctypes.c_int, *_POINTERS)
 
 
 class SingleRow:
-    """The predictor of one booster, which it keeps alive; freed with this object, and never while it is in use.
-
-    A child forked by a process that had one makes none: its heap was seen corrupted once.
-    """
-
-    _made_by: ClassVar[int | None] = None  # the process that made the first
+    """The predictor of one booster, which it keeps alive; freed with this object, and never while it is in use."""
 
     def __init__(self, booster: lightgbm.Booster, *, threads: int) -> None:
         library = lightgbm.basic._LIB  # type: ignore[attr-defined] # noqa: SLF001 - see above
@@ -75,9 +69,8 @@ class SingleRow:
     @classmethod
     def find(cls, booster: lightgbm.Booster, rows: Floats, expected: Floats, *, threads: int) -> Self | None:
         """Return the predictor if the library has one that gives `rows` (n, k) exactly the outputs `expected` (n,)."""
-        if booster.num_trees() > MOST_TREES or cls._made_by not in {None, os.getpid()}:
+        if booster.num_trees() > MOST_TREES:
             return None
-        SingleRow._made_by = os.getpid()
         try:
             single = cls(booster, threads=threads)
             outputs = [single.predict(row).item() for row in rows[:, np.newaxis]]

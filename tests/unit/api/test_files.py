@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 
+from backend.clock import utc_now
 from backend.extensions import transaction
 from backend.files.tables import JobFile
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import execute
 from backend.tabular.formats import Format
 from tests.unit.batches.file_service import FileService, folders, jobs
@@ -167,7 +167,9 @@ def test_a_download_goes_on_only_in_the_same_file(service: FileService, done, ur
     assert fetched(service, url, Range="bytes=4-", If_Range='"other"').status_code == 200
 
 
-@pytest.mark.parametrize("asked", ["bytes=100000-", "bytes=5-2"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=100000-", "bytes=5-2", "bytes=" + "0-0," * 1_000 + "1-1", "bytes=1" + "0" * 30 + "-"]
+)
 def test_a_range_outside_the_file_is_a_416(service: FileService, url, asked):
     is_problem(fetched(service, url, Range=asked), 416, "requested_range_not_satisfiable")
 

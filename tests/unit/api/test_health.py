@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
 from backend.jobs.workers import DEAF_AFTER, register_worker, worker_seen
 
 

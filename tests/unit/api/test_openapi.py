@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.batches.file_service import FileService
 
-METHODS = {"get", "post", "patch", "delete"}
+METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 @pytest.fixture
@@ -116,3 +116,22 @@ def test_the_status_codes_that_come_are_described(service: FileService, descript
     assert {"200", "404", "422"} <= one["patch"]["responses"].keys()
     sent = description["paths"]["/api/ml/jobs/{job_id}/files/{role}"]["get"]["responses"]
     assert {"200", "206", "304", "404", "410", "416"} <= sent.keys()
+
+
+def test_every_operation_says_what_it_asks_for(description):
+    paths = description["paths"]
+    assert description["security"] == [{"bearer": []}]
+    assert description["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    opened = {path for path, _, described in operations(description) if described["security"] == []}
+    assert {"/api/ml/auth/login", "/api/ml/auth/refresh", "/api/ml/health/live"} <= opened
+    assert paths["/api/ml/jobs"]["get"]["security"] == [{"bearer": ["predict"]}]
+    assert paths["/api/ml/auth/me"]["get"]["security"] == [{"bearer": []}]
+    for _, _, described in operations(description):
+        asked = described["security"]
+        assert not asked or "401" in described["responses"]
+        assert ("403" in described["responses"]) is bool(asked and asked[0]["bearer"])
+
+
+def test_the_security_schemes_are_those_that_operations_name(description):
+    named = {name for _, _, described in operations(description) for one in described["security"] for name in one}
+    assert named == set(description["components"]["securitySchemes"])

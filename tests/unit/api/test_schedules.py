@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
 from backend.jobs.schedules.book import ScheduleBook
 from backend.jobs.schedules.declaration import Schedule
 from backend.jobs.schedules.fire import fire_due

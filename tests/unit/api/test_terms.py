@@ -6,12 +6,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
 from backend.jobs.execute import execute
 from backend.jobs.limits import Limits
 from backend.jobs.states import JobState
 from backend.jobs.views import list_jobs
 from backend.settings import Settings
+from tests.accounts import headers_of
 from tests.unit.batches.file_service import FileService, folders, jobs
 
 KEY = {"Idempotency-Key": "3f1c7d9e-5a0b-4c55-8a53-0e6c3c9a7f10"}
@@ -139,7 +140,7 @@ class TestLimits:
         assert "submit again when some have ended" in is_problem(refused, 429, "too_many")["detail"]
         assert int(refused.headers["Retry-After"]) >= 1
         assert stored() == 2
-        other = client.post("/api/ml/double", json={}, environ_base={"REMOTE_ADDR": "10.0.0.9"})
+        other = client.post("/api/ml/double", json={}, headers=headers_of("another"))
         assert other.status_code == 202
 
     def test_a_client_that_is_too_fast_is_told_when_to_come_back(self, client, app):
@@ -153,7 +154,7 @@ class TestLimits:
     def test_a_full_queue_is_a_503_with_retry_after(self, client, app):
         limit(app, max_queued=1)
         assert client.post("/api/ml/double", json={}).status_code == 202
-        refused = client.post("/api/ml/double", json={}, environ_base={"REMOTE_ADDR": "10.0.0.9"})
+        refused = client.post("/api/ml/double", json={}, headers=headers_of("another"))
         is_problem(refused, 503, "overloaded")
         assert int(refused.headers["Retry-After"]) >= 1
         assert stored() == 1

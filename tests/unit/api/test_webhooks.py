@@ -70,7 +70,7 @@ def test_without_more_it_hears_of_everything(client: FlaskClient):
         ({"url": "https://2852039166/"}, "url", "neither a name nor an address"),
         ({"url": "https://hooks.example.org/" + 2000 * "a"}, "url", "2000"),
         ({"url": None}, "url", "string"),
-        ({"kinds": ["test.single"]}, "kinds", "there is no kind test.single; there are test.double"),
+        ({"kinds": ["test.single"]}, "kinds", "there is no such kind; there are test.double"),
         ({"kinds": []}, "kinds", "at least 1"),
         ({"states": ["running"]}, "states.0", "succeeded"),
         ({"states": []}, "states", "at least 1"),

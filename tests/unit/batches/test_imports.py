@@ -105,8 +105,8 @@ def test_rows_without_a_key_are_wrong_each_by_itself(service: FileService):
     ("header", "message"),
     [
         ("external_id,name,district,latitude", "it has no column longitude"),
-        ("external_id,name,district,latitude,longitude,nmae", "it has columns that are not known: nmae"),
-        ("external_id,name,name,district,latitude,longitude", "both named 'name'"),
+        ("external_id,name,district,latitude,longitude,nmae", "it has columns that are not known: number 6"),
+        ("external_id,name,name,district,latitude,longitude", "columns 2 and 3 have the same name"),
     ],
 )
 def test_columns_that_are_missing_or_unknown_are_refused_before_anything_is_stored(

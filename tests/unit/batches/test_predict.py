@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from sqlalchemy import update
 
+from backend.clock import utc_now
 from backend.extensions import transaction
 from backend.inference.manifest import Calibration
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.reconcile import reconcile
 from backend.jobs.tables import Job
 from backend.registry.checked import Checked
@@ -182,7 +182,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_stored(service: File
     [
         ("a,c\n1,2\n", "no column b; model adder needs it"),
         ("c\n1\n", "no column a, b; model adder needs them"),
-        ("a,a,b\n1,1,1\n", "both named 'a'"),
+        ("a,a,b\n1,1,1\n", "columns 1 and 2 have the same name"),
         ("a;b\n1;2\n", "separate them by commas"),
         ("", "empty"),
         ("\n\n", "blank lines"),

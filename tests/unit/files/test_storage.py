@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from backend.clock import utc_now
 from backend.errors import Gone, NotFound, Unavailable
 from backend.extensions import transaction
 from backend.files.storage import Storage, current_storage, measure
 from backend.files.sweep import UPLOADING, sweep
 from backend.files.tables import JobFile
 from backend.files.views import find_file, list_files
-from backend.jobs.clock import utc_now
 from backend.jobs.submit import cancel, submit
 from tests.unit.conftest import Number
 

@@ -237,7 +237,7 @@ def make_kinds(run: Callable[..., object], run_many: Callable[..., object]) -> t
 def engine_on_stage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Put the real engine, on an empty database, on a stage."""
     clock, doorbell, stage = Clock(), FlakyDoorbell(), Stage()
-    monkeypatch.setattr("backend.jobs.clock.datetime", clock)
+    monkeypatch.setattr("backend.clock.datetime", clock)
     monkeypatch.setattr("backend.jobs.context.time", clock)
     kinds = make_kinds(stage.run, stage.run_many)
     app = create_app(settings, (Domain(name="test", tables="backend.jobs.tables", job_kinds=kinds),))

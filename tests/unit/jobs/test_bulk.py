@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
+from backend.clock import utc_now
 from backend.errors import FieldError, KeyReused, NotFound, NotServed, ValidationFailed
 from backend.extensions import transaction
 from backend.jobs import bulk as module
 from backend.jobs.bulk import cancel_bulk, get_bulk, list_bulk, submit_bulk
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import execute
 from backend.jobs.kinds import Unique
 from backend.jobs.ring import Ring, coalesced

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
+from backend.clock import utc_now
 from backend.errors import Cancelled, LeaseLost, Unavailable
 from backend.extensions import transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind

@@ -8,9 +8,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from backend.clock import utc_now
 from backend.errors import ArtifactError, Conflict, FieldError, NotFound, ValidationFailed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.dead_letters import (
     discard,
     discard_all,

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from backend.clock import utc_now
 from backend.errors import Expired, Unavailable
 from backend.extensions import transaction
 from backend.jobs import finish
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import execute
 from backend.jobs.parts import Parts, advance

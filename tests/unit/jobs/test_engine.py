@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
+from backend.clock import utc_now
 from backend.errors import ArtifactError, Conflict, LeaseLost, NotFound, Unavailable, ValidationFailed
 from backend.extensions import transaction
 from backend.inference.tables import ModelArtifact
 from backend.jobs import finish
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
+from backend.clock import utc_now
 from backend.errors import HandedBack, LeaseLost, Unavailable
 from backend.extensions import transaction
 from backend.jobs import finish
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind

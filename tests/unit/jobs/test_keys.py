@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from backend.clock import utc_now
 from backend.errors import KeyReused, ValidationFailed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.keys import (
     KEPT_FOR,
     LONGEST,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
 from backend.jobs.moments import Deadline
 
 DEADLINE = TypeAdapter(Deadline)

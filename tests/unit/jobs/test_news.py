@@ -7,10 +7,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
+from backend.clock import utc_now
 from backend.errors import Overloaded, Unavailable
 from backend.extensions import db, transaction
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.jobs.news import MOST_WAITING, News, Watch, _announced
 from backend.jobs.states import JobState

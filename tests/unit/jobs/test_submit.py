@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
+from backend.clock import utc_now
 from backend.errors import Conflict, KeyReused, ValidationFailed
 from backend.extensions import transaction
 from backend.jobs import submit as submitting
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker, execute
 from backend.jobs.keys import KEPT_FOR
 from backend.jobs.kinds import JobKind, Unique

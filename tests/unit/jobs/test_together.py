@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
 from sqlalchemy import event, select, update
 
+from backend.clock import utc_now
 from backend.errors import Cancelled, Expired, HandedBack, NotServed
 from backend.extensions import db, transaction
 from backend.inference.tables import ModelArtifact
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext
 from backend.jobs.execute import execute
 from backend.jobs.kinds import JobKind

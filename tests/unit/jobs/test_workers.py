@@ -3,8 +3,8 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import update
 
+from backend.clock import utc_now
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.workers import (
     DEAF_AFTER,
     GONE_AFTER,

@@ -9,12 +9,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import text, update
 
+from backend.clock import utc_now
 from backend.errors import ArtifactError, NotServed, Unavailable, UnknownModel
 from backend.extensions import transaction
 from backend.inference.client import ModelClient
 from backend.inference.runtimes import RUNTIMES
 from backend.inference.source import Served
-from backend.jobs.clock import utc_now
 from backend.registry import lifecycle
 from backend.registry.checked import Checked
 from backend.registry.intake import register_folder

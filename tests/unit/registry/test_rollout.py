@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import insert, update
 
+from backend.clock import utc_now
 from backend.errors import UnknownModel
 from backend.extensions import transaction
 from backend.inference.source import Served
-from backend.jobs.clock import utc_now
 from backend.registry import rollout
 from backend.registry.rollout import SEEN_FOR, await_rollout, get_rollout
 from backend.registry.tables import ModelAlias, ModelProcess

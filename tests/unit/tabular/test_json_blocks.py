@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from backend.tabular.blocks import RowError
 from backend.tabular.cells import GROUPED, INFINITE, NO_NUMBER
 from backend.tabular.formats import Format
-from backend.tabular.json_blocks import HALF_A_PAIR, NESTED, NO_OBJECT
+from backend.tabular.json_blocks import HALF_A_PAIR, NESTED, NO_OBJECT, TWICE, ZERO
 
 
 def test_ndjson_gives_its_values_and_says_what_is_none(records, file_of):
@@ -19,15 +19,20 @@ def test_ndjson_gives_its_values_and_says_what_is_none(records, file_of):
         '{"a": "\\ud800"}',
         '{"a": "é"',
         '{"a": ' + "[" * 100_000 + "}",
+        '{"a": "b\\u0000c"}',
+        '{"a": 1, "b": 2, "a": 1}',
+        '{"a": 3, "z": 1, "z": 2}',
     ]
     found = records(file_of("\n".join(lines), Format.NDJSON), Format.NDJSON, ["a", "b", "c"])
-    assert found.rows == ((1, {"a": 1, "b": True, "c": "x"}), (2, {"a": 1.5, "b": None, "c": None}))
+    assert found.rows == ((1, {"a": 1, "b": True, "c": "x"}), (2, {"a": 1.5, "b": None, "c": None}), (10, {"a": 3}))
     assert found.errors == (
         RowError(3, None, NO_OBJECT),
         RowError(4, "a", NESTED),
         RowError(5, "a", HALF_A_PAIR),
         RowError(6, None, NO_OBJECT),
         RowError(7, None, NO_OBJECT),
+        RowError(8, "a", ZERO),
+        RowError(9, "a", TWICE),
     )
 
 
@@ -55,7 +60,7 @@ ODD_LINES = [
 
 def test_lines_of_json_count_as_they_would_alone(numbers, file_of):
     found = numbers(file_of("\n".join(['{"a": 0}', *ODD_LINES]), Format.NDJSON), Format.NDJSON, ["a"])
-    usable = {1: 0.0, 5: 1.0, 6: 1.5, 8: np.nan, 14: 2.0, 15: 1.0, 16: np.nan, 17: 4.0, 18: np.nan}
+    usable = {1: 0.0, 5: 1.0, 6: 1.5, 8: np.nan, 15: 1.0, 16: np.nan, 17: 4.0, 18: np.nan}
     np.testing.assert_array_equal(found.values[:, 0], list(usable.values()))
     assert found.rows.tolist() == list(usable)
     assert {error.row: error.reason for error in found.errors} == {
@@ -68,6 +73,7 @@ def test_lines_of_json_count_as_they_would_alone(numbers, file_of):
         11: INFINITE,
         12: INFINITE,
         13: NO_NUMBER,
+        14: TWICE,
         19: NO_OBJECT,
     }
 

@@ -102,7 +102,7 @@ def test_progress_ends_at_one_and_may_stop_the_work(file_of):
         ("\n\r\n", "nothing but blank lines"),
         ("a,b\n", "no rows, only a header"),
         ("a,,c\n1,2,3\n", "column 2 has no name"),
-        ("a,b,a \n1,2,3\n", "columns 1 and 3 are both named 'a'"),
+        ("a,b,a \n1,2,3\n", "columns 1 and 3 have the same name"),
         (",".join(f"c{n}" for n in range(1001)) + "\n1\n", "1001 columns; send at most 1000"),
         ("a;b\n1;2\n", "separated by semicolons; separate them by commas"),
         ("a\tb\n1\t2\n", "separated by tabs"),
@@ -162,7 +162,7 @@ PARQUET = parquet_of(pa.table({"a": [1, 2]}))
         (parquet_of(pa.table({"a": pa.array([], pa.int64())})), "the file has no rows"),
         (
             parquet_of(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])),
-            "columns 1 and 2 are both named",
+            "columns 1 and 2 have the same name",
         ),
     ],
 )

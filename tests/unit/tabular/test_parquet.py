@@ -76,8 +76,9 @@ def test_a_date_of_parquet_is_no_number(numbers, tmp_path: Path):
     assert (found.rows.tolist(), found.errors) == ([2], (RowError(1, "day", NO_NUMBER),))
 
 
-def test_a_text_of_parquet_that_is_not_utf8_costs_its_row(numbers, records, tmp_path: Path):
-    broken = pa.array([b"a", b"\xff", None, b"d"]).view(pa.string())
+@pytest.mark.parametrize("odd", [b"\xff", b"a\x00", b"\x00"])
+def test_a_text_of_parquet_that_is_not_utf8_costs_its_row(numbers, records, tmp_path: Path, odd: bytes):
+    broken = pa.array([b"a", odd, None, b"d"]).view(pa.string())
     path = parquet_of(tmp_path / "rows.parquet", text=broken, number=pa.array([1.0, 2.0, 3.0, 4.0]))
     found = records(path, Format.PARQUET, ["text", "number"])
     assert [row for row, _ in found.rows] == [1, 3, 4]

@@ -10,8 +10,8 @@ from sqlalchemy import delete, select, update
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from backend.clock import utc_now
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.states import JobState
@@ -62,7 +62,7 @@ def logged(endpoint_id):
 def test_a_receiver_learns_which_job_ended_and_how_and_nothing_else(
     kind: JobKind, worker: Worker, receiver: Receiver, app: Flask
 ):
-    endpoint = register(EndpointNew(url=receiver.url()), now=utc_now())
+    endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
     job = an_end(kind, worker)
     delivering = attempt(worker)
     (received,) = receiver.received
@@ -84,7 +84,7 @@ def test_a_receiver_learns_which_job_ended_and_how_and_nothing_else(
 
 def test_a_failure_is_tried_again_under_the_same_id_after_the_pauses_of_the_standard(kind: JobKind, worker: Worker):
     with receiving(500, 302, 204) as receiver:
-        endpoint = register(EndpointNew(url=receiver.url()), now=utc_now())
+        endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
         an_end(kind, worker)
         first = attempt(worker)
         found = logged(endpoint.id)
@@ -111,7 +111,7 @@ def test_a_failure_is_tried_again_under_the_same_id_after_the_pauses_of_the_stan
 
 def test_after_the_last_attempt_it_is_a_dead_letter(kind: JobKind, worker: Worker):
     with receiving(503) as receiver:
-        endpoint = register(EndpointNew(url=receiver.url()), now=utc_now())
+        endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
         an_end(kind, worker)
         states = [attempt(worker).state for _ in range(DELIVER_WEBHOOK.max_attempts)]
     assert states == 9 * ["queued"] + ["dead"]
@@ -121,7 +121,7 @@ def test_after_the_last_attempt_it_is_a_dead_letter(kind: JobKind, worker: Worke
 
 def test_messages_of_errors_and_the_log_never_hold_the_path(kind: JobKind, worker: Worker):
     with receiving(500) as receiver:
-        endpoint = register(EndpointNew(url=receiver.url("/hook/c2VjcmV0?token=secret")), now=utc_now())
+        endpoint = register(EndpointNew(url=receiver.url("/hook/c2VjcmV0?token=secret")), account=None, now=utc_now())
         an_end(kind, worker)
         said = [attempt(worker).error.message]
     said.append(attempt(worker).error.message)  # nobody listens any more
@@ -133,7 +133,7 @@ def test_messages_of_errors_and_the_log_never_hold_the_path(kind: JobKind, worke
 
 def test_410_gone_disables_the_endpoint_and_is_not_tried_again(kind: JobKind, worker: Worker):
     with receiving(410) as receiver:
-        endpoint = register(EndpointNew(url=receiver.url()), now=utc_now())
+        endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
         an_end(kind, worker)
         job = attempt(worker)
     assert (job.state, job.result["outcome"]) == ("succeeded", "gone")
@@ -150,7 +150,7 @@ def test_410_gone_disables_the_endpoint_and_is_not_tried_again(kind: JobKind, wo
 def test_what_is_on_its_way_to_a_disabled_or_removed_endpoint_is_not_sent(
     kind: JobKind, worker: Worker, receiver: Receiver
 ):
-    endpoint = register(EndpointNew(url=receiver.url()), now=utc_now()).id
+    endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now()).id
     an_end(kind, worker)
     change(endpoint, EndpointPatch(enabled=False))
     assert attempt(worker).result["outcome"] == "dropped"
@@ -167,7 +167,7 @@ def test_a_name_that_leads_elsewhere_since_it_was_registered_is_not_called(
     kind: JobKind, worker: Worker, names: Names, receiver: Receiver
 ):
     names.known["hooks.example.org"] = ["93.184.216.34"]
-    endpoint = register(EndpointNew(url="https://hooks.example.org/"), now=utc_now()).id
+    endpoint = register(EndpointNew(url="https://hooks.example.org/"), account=None, now=utc_now()).id
     an_end(kind, worker)
     names.known["hooks.example.org"] = ["10.0.0.5"]
     job = attempt(worker)
@@ -182,7 +182,7 @@ def test_a_name_that_leads_elsewhere_since_it_was_registered_is_not_called(
 
 
 def test_the_old_secret_verifies_for_a_day(kind: JobKind, worker: Worker, receiver: Receiver):
-    old = register(EndpointNew(url=receiver.url()), now=utc_now())
+    old = register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
     new = rotate(old.id, now=utc_now())
     an_end(kind, worker)
     attempt(worker)
@@ -212,7 +212,7 @@ def test_a_callback_is_told_with_the_installations_signature(
 
 def test_a_redelivery_has_the_same_id_and_takes_the_place_of_what_waits(kind: JobKind, worker: Worker):
     with receiving(500, 200) as receiver:
-        endpoint = register(EndpointNew(url=receiver.url()), now=utc_now()).id
+        endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now()).id
         an_end(kind, worker)
         waiting = attempt(worker)
         again = redeliver(endpoint, the_delivery().id)
@@ -228,7 +228,7 @@ def test_a_redelivery_has_the_same_id_and_takes_the_place_of_what_waits(kind: Jo
 
 def test_a_replay_of_the_dead_letter_delivers_the_same_message(kind: JobKind, worker: Worker):
     with receiving(500, 200) as receiver:
-        endpoint = register(EndpointNew(url=receiver.url()), now=utc_now()).id
+        endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now()).id
         an_end(kind, worker)
         attempt(worker)
         replay = submit(DELIVER_WEBHOOK, DeliveryRequest(delivery_id=the_delivery().id))
@@ -242,7 +242,7 @@ def test_a_replay_of_the_dead_letter_delivers_the_same_message(kind: JobKind, wo
 def test_a_worker_that_died_after_noting_the_receipt_does_not_send_again(
     kind: JobKind, worker: Worker, receiver: Receiver
 ):
-    register(EndpointNew(url=receiver.url()), now=utc_now())
+    register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
     an_end(kind, worker)
     job_id = attempt(worker).id
     with transaction() as session:
@@ -258,7 +258,7 @@ def test_a_delivery_of_nothing_is_dropped(worker: Worker):
 
 
 def test_a_test_says_so_and_is_about_no_job(worker: Worker, receiver: Receiver):
-    endpoint = register(EndpointNew(url=receiver.url()), now=utc_now())
+    endpoint = register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
     sent = send_test(endpoint.id)
     assert (sent.type, sent.job_id, sent.state) == ("webhook.test", None, DeliveryState.PENDING)
     attempt(worker)
@@ -269,7 +269,7 @@ def test_a_test_says_so_and_is_about_no_job(worker: Worker, receiver: Receiver):
 
 
 def test_the_log_goes_with_its_endpoint_and_leaves_the_jobs(kind: JobKind, worker: Worker, receiver: Receiver):
-    register(EndpointNew(url=receiver.url()), now=utc_now())
+    register(EndpointNew(url=receiver.url()), account=None, now=utc_now())
     job = an_end(kind, worker)
     with transaction() as session:
         session.execute(delete(WebhookEndpoint))

@@ -6,9 +6,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from backend.clock import utc_now
 from backend.errors import Unavailable
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker, execute
 from backend.jobs.kinds import JobKind
 from backend.jobs.states import FINAL, JobState
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("app")
 URL = "http://127.0.0.1:9000/hook"
 
 
-def a_webhook(**options):
-    return register(EndpointNew(url=URL, **options), now=utc_now()).id
+def a_webhook(*, account: str | None = None, **options):
+    return register(EndpointNew(url=URL, **options), account=account, now=utc_now()).id
 
 
 def ended(kind: JobKind, *, state: JobState = JobState.SUCCEEDED, terms: Terms | None = None):
@@ -61,6 +61,17 @@ def test_every_end_is_announced_once(kind: JobKind, doorbell: SilentDoorbell, st
     assert delivery_job.request == {"delivery_id": str(delivery.id)}  # and nothing of anybody
     assert not delivery_job.notify
     assert doorbell.rings == [(DELIVERY_KIND, "outbound", delivery_job.id)]
+
+
+def test_an_account_hears_of_its_own_jobs_only(kind: JobKind):
+    own, all_ = a_webhook(account="lims"), a_webhook()
+    a_webhook(account="another")
+    ended(kind, terms=Terms(client="lims"))
+    assert dispatch() == 1
+    assert {one.endpoint_id for one in deliveries()} == {own, all_}
+    ended(kind, terms=Terms(client=None))
+    assert dispatch() == 1
+    assert {one.endpoint_id for one in deliveries()[2:]} == {all_}
 
 
 def test_a_job_that_is_not_finished_is_not_announced(kind: JobKind):

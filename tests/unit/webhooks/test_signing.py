@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from backend.jobs.clock import utc_now
+from backend.clock import utc_now
+from backend.settings import Settings
 from backend.webhooks.signing import Signer
 
-SIGNER = Signer("a key of forty characters for these tests")
+
+def signer_of(secret: str) -> Signer:
+    return Signer(Settings(secret_key=secret, _env_file=None))
+
+
+SIGNER = signer_of("a key of forty characters for these tests")
 ENDPOINT = UUID("0f0e4a06-3c5d-4f6e-9f5b-3f1b6d1c2a77")
 
 
@@ -74,12 +80,12 @@ def test_an_old_message_is_refused_by_the_library():
 def test_each_endpoint_each_version_and_each_installation_has_its_own_keys():
     secrets = {
         signer.endpoint_secret(endpoint, version)
-        for signer in (SIGNER, Signer("another key of an installation"))
+        for signer in (SIGNER, signer_of("another key of an installation"))
         for endpoint in (ENDPOINT, uuid4())
         for version in (1, 2)
     }
     assert len(secrets) == 8
-    assert SIGNER.public_key() != Signer("another key of an installation").public_key()
+    assert SIGNER.public_key() != signer_of("another key of an installation").public_key()
 
 
 def test_keys_follow_from_the_secret_key_alone_so_that_they_outlive_a_restart_and_an_update():

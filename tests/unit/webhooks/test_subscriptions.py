@@ -4,8 +4,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete
 
+from backend.clock import utc_now
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.webhooks import subscriptions
 from backend.webhooks.endpoints import change, register, remove
 from backend.webhooks.schemas import EndpointNew, EndpointPatch
@@ -16,7 +16,7 @@ URL = "http://127.0.0.1:9000/"
 
 
 def a_webhook(**options):
-    return register(EndpointNew(url=URL, **options), now=utc_now()).id
+    return register(EndpointNew(url=URL, **options), account=None, now=utc_now()).id
 
 
 def test_without_endpoints_nothing_is_wanted(app: Flask):

@@ -7,8 +7,8 @@ import pytest
 from celery.beat import SchedulingError, Service
 from sqlalchemy import func, select, update
 
+from backend.clock import utc_now
 from backend.extensions import Table, db, transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.schedules.tables import JobSchedule, ScheduleFiring
 from backend.settings import load_settings
 from tests.unit.conftest import SilentDoorbell

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import Client
 
+from tests.accounts import headers_of
 from tests.unit.api.v2.protocol import INFERENCE, conforms, refused
 from tests.unit.inference.conftest import SumRuntime
 
@@ -184,6 +185,9 @@ def test_what_an_application_does_before_its_requests_is_done_before_inference_t
 
 def test_a_body_that_ends_early_is_refused(app: Flask):
     answer = Client(app).post(
-        INFER, input_stream=BytesIO(b'{"inputs"'), headers={"Content-Length": "100"}, content_type="application/json"
+        INFER,
+        input_stream=BytesIO(b'{"inputs"'),
+        headers={"Content-Length": "100"} | headers_of("a client"),
+        content_type="application/json",
     )
     refused(answer, 400, "bad_request")

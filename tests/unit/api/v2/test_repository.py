@@ -59,7 +59,7 @@ def test_loading_a_model_that_is_served_loads_it_anew_and_is_written_down(client
     assert again.status_code == 200, again.text
     with transaction(read_only=True) as session:
         last = session.scalars(select(LedgerEntry).order_by(LedgerEntry.seq.desc())).first()
-    assert (last.action, last.model, last.by) == ("reloaded", "adder", "open inference protocol")
+    assert (last.action, last.model, last.by) == ("reloaded", "adder", "development")
 
 
 @pytest.mark.parametrize("path", [LOAD, UNLOAD])

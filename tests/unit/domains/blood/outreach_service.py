@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
+from backend.clock import utc_now
 from backend.domains.blood.domain import DOMAIN
 from backend.domains.blood.outreach_queries import hold
 from backend.domains.blood.outreach_schemas import PlanResult
 from backend.domains.blood.tables import BloodRequest, ContactOutcome, DonorHold
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from tests.unit.domains.blood.outcome_cases import store
 
 KIND = next(kind for kind in DOMAIN.job_kinds if kind.name == "blood.plan_outreach")

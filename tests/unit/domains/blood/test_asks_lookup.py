@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from backend.clock import utc_now
 from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donor
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 
 NAME, PHONE = "Meera Kumar", "+91 94470 12345"
 HOUR = timedelta(hours=1)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import select, update
 
 from backend.app import create_app
+from backend.clock import utc_now
 from backend.domains.blood.availability_jobs import (
     check_donors,
     predict_availability,
@@ -23,7 +24,6 @@ from backend.domains.blood.tables import ContactOutcome, Donation, Donor
 from backend.errors import NotFound, ValidationFailed
 from backend.extensions import db, transaction
 from backend.inference.client import ModelClient
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.settings import Settings
 from tests.unit.conftest import create_tables

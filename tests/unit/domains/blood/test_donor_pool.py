@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import delete, update
 
+from backend.clock import utc_now
 from backend.domains.blood import donor_pool
 from backend.domains.blood.donor_pool import DonorPool
 from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donation, Donor
 from backend.errors import NotServed
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 
 pytestmark = pytest.mark.usefixtures("blood_app")
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from backend.app import create_app
+from backend.clock import utc_now
 from backend.domains.blood import match_jobs
 from backend.domains.blood.domain import DOMAIN
 from backend.domains.blood.donor_pool import DonorPool
@@ -21,7 +22,6 @@ from backend.domains.blood.tables import BloodRequest, Donor, MatchPrediction
 from backend.errors import NotFound, ValidationFailed
 from backend.extensions import db, transaction
 from backend.inference.client import ModelClient
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.settings import Settings
 from tests.unit.conftest import create_tables

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sqlalchemy import event
 
+from backend.clock import utc_now
 from backend.domains.blood.geography import distance_km
 from backend.domains.blood.outcome_command import IMPORTER, MOST_REASONS
 from backend.domains.blood.outcome_schemas import MOST_EVENTS, OutcomeEvent
 from backend.domains.blood.tables import ContactOutcome, Donation, Donor
 from backend.extensions import db, transaction
-from backend.jobs.clock import utc_now
 from backend.resources.declaration import Change, Refused
 from tests.unit.domains.blood.outcome_cases import (
     DAY,

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, select, update
 
+from backend.clock import utc_now
 from backend.domains.blood import reliability_jobs
 from backend.domains.blood.domain import DOMAIN
 from backend.domains.blood.reliability_jobs import check_rescore, rescore_reliability
@@ -15,7 +16,6 @@ from backend.domains.blood.tables import ContactOutcome, Donor, DonorReliability
 from backend.errors import ArtifactError, ValidationFailed
 from backend.extensions import transaction
 from backend.jobs.claim import claim
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.jobs.execute import Worker, execute
 from backend.jobs.leases import LeaseKeeper

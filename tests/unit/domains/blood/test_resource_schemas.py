@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from backend.clock import utc_now
 from backend.domains.blood.resource_schemas import (
     CLOCK_SKEW,
     DonorFilters,
@@ -17,7 +18,6 @@ from backend.domains.blood.resource_schemas import (
     NewUnit,
 )
 from backend.domains.blood.shelf_lives import PRODUCTS, expires_at
-from backend.jobs.clock import utc_now
 
 DONOR = {"external_id": "D-1", "blood_group": "B+", "born_on": "1990-02-01", "latitude": 10, "longitude": 76.3}
 DONOR |= {"consented": True}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from backend.clock import utc_now
 from backend.domains.blood.shelf_lives import PRODUCTS
 from backend.domains.blood.tables import BloodUnit, Donation, Donor
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from tests.unit.batches.file_service import FileService, counts
 from tests.unit.domains.blood.conftest import application
 from tests.unit.domains.blood.outcome_cases import a_donor, a_request, happened, send

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from backend.clock import utc_now
 from backend.domains.blood import scorers
 from backend.domains.blood.availability_jobs import predict_availability, predict_response_time
 from backend.domains.blood.donor_schemas import DonorsRequest
@@ -16,7 +17,6 @@ from backend.domains.blood.scorers import SCORERS, DonorRow, score_availability,
 from backend.domains.blood.tables import BloodRequest, ContactOutcome, Donation
 from backend.extensions import transaction
 from backend.inference.client import ModelClient
-from backend.jobs.clock import utc_now
 from backend.jobs.context import JobContext, RecordingModels
 from backend.resources.declaration import Refused
 from tests.unit.batches.file_service import FileService

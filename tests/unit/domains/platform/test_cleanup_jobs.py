@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 
 from backend.app import create_app
 from backend.audit.cleanup import Cleaned
+from backend.clock import utc_now
 from backend.domains.platform import cleanup_jobs
 from backend.domains.platform.domain import DOMAIN
 from backend.domains.platform.schemas import CleanupRequest
@@ -17,7 +18,6 @@ from backend.extensions import db, transaction
 from backend.files.tables import JobFile
 from backend.inference.catalogue import Catalogue
 from backend.inference.client import ModelClient
-from backend.jobs.clock import utc_now
 from backend.jobs.execute import Worker, execute
 from backend.jobs.leases import LeaseKeeper
 from backend.jobs.states import JobState

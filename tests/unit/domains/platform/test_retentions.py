@@ -7,9 +7,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from backend.clock import utc_now
 from backend.domains.platform.domain import DOMAIN
 from backend.extensions import transaction
-from backend.jobs.clock import utc_now
 from backend.jobs.kinds import JobKind
 from backend.jobs.states import JobState
 from backend.jobs.submit import submit

@@ -29,7 +29,7 @@ def test_a_runtime_whose_library_is_not_installed_says_so(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("name", "library", "remedy"),
     [
-        ("torch", "torch", "pip install -r requirements-train.txt"),
+        ("torch", "torch", "pip install -r requirements-torch.txt"),
         ("xgboost", "xgboost", "pip install -r requirements-xgboost.txt"),
         ("sklearn", "skops", "pip install -r requirements.txt"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from backend.errors import ArtifactError
 from backend.inference.manifest import Column, Manifest, Training
 
-torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-train.txt")
+torch = pytest.importorskip("torch", reason="torch is optional: pip install -r requirements-torch.txt")
 
 from backend.inference.runtimes.torch import TorchRuntime  # noqa: E402 - it imports torch
 
