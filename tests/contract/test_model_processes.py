@@ -38,8 +38,7 @@ expected = client.predict(model, rows)
 child = os.fork()
 signal.alarm(30)
 if child == 0:
-    # As billiard ends a worker's children: in one of a hundred, C++ destructors ended it that free what threads made
-    # which only the parent has.
+    # As billiard ends a worker's children; ADR 13 says what happens otherwise.
     os._exit(0 if np.array_equal(client.predict(model, rows), expected) else 3)
 status = os.waitpid(child, 0)[1]
 sys.exit(os.waitstatus_to_exitcode(status))

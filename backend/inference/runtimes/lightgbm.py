@@ -9,7 +9,9 @@ A single row takes a shorter way (`lightgbm_single_row`), and several take a com
 """
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Self
 
 import lightgbm
@@ -38,13 +40,10 @@ class LightGBMRuntime(ExplainingRuntime, AcceleratedRuntime):
     @classmethod
     def load(cls, content: bytes, manifest: Manifest, *, threads: int) -> Self:
         """Parse the text model; see `ModelRuntime.load`."""
-        # Parsing runs on all cores whatever `threads` says. On a thread of its own, it leaves no pool behind in the
-        # caller's thread, which may be the one that forks, or was forked.
-        with ThreadPoolExecutor(max_workers=1) as parser:
-            try:
-                booster = parser.submit(lightgbm.Booster, model_str=content.decode()).result()
-            except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
-                raise ArtifactError("not a LightGBM text model; save it with Booster.model_to_string()") from error
+        try:
+            booster = _parser(os.getpid()).submit(lightgbm.Booster, model_str=content.decode()).result()
+        except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+            raise ArtifactError("not a LightGBM text model; save it with Booster.model_to_string()") from error
         if booster.num_feature() != len(manifest.columns):
             raise ArtifactError(f"trained on {booster.num_feature()} columns, the manifest has {len(manifest.columns)}")
         if booster.num_model_per_iteration() != 1:
@@ -78,3 +77,13 @@ class LightGBMRuntime(ExplainingRuntime, AcceleratedRuntime):
             rows, num_iteration=-1, pred_contrib=contributions, num_threads=self._threads, verbosity=-1
         )
         return np.asarray(result, dtype=np.float64)
+
+
+@lru_cache(maxsize=1)
+def _parser(_process: int) -> ThreadPoolExecutor:
+    """Return the thread that parses models in this process, and lives as long.
+
+    Parsing runs on all cores whatever `threads` says. On a thread of its own, it leaves no pool behind in the caller's
+    thread, which may be the one that forks, or was forked. In a forked child a thread should not end (ADR 13).
+    """
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="lightgbm-parser")
