@@ -10,8 +10,9 @@ INSTALL_LOCKED := $(INSTALL) --require-hashes --no-build-isolation
 # The tools of `make audit` ask for other versions of what we use.
 AUDIT := .venv/audit
 SBOM ?= var/sbom.json
-# On all cores; the tests of a file stay together, because they share what is slow to make.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# On all cores; the tests of a file stay together, because they share what is slow to make. Real processes come first, as
+# they take longest: the quick files fill up what is left.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 # Resolves the pins, in `make lock` only.
 UV := uv==0.13.8
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from backend.inference.manifest import MANIFEST, Manifest, digest
 from backend.settings import PROJECT
-from benchmarks.client import call
+from benchmarks.client import call, hang_up
 
 MODEL = "donor_availability"
 SHIPPED = PROJECT / "models_artifacts" / MODEL / "1"
@@ -71,6 +71,12 @@ class Load:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._ask()
+        finally:
+            hang_up()
+
+    def _ask(self) -> None:
         bulks: list[str] = []
         while not self._over.is_set() or bulks:
             while len(bulks) < BULKS and not self._over.is_set():

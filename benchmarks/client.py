@@ -41,6 +41,12 @@ def post_all(port: int, jobs: Sequence[dict[str, Any]]) -> Callable[[], list[dic
     return lambda: _results_of(port, f"/jobs/bulk/{bulk['id']}")
 
 
+def hang_up() -> None:
+    """Close the connections of this thread."""
+    for connection in _local.__dict__.pop("connections", {}).values():
+        connection.close()
+
+
 def _results_of(port: int, path: str) -> list[dict[str, Any]]:
     while (bulk := _got(port, path))["finished_at"] is None:
         time.sleep(POLL_SECONDS)

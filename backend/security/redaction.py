@@ -60,6 +60,9 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "gunicorn.error": frozenset(
         {
             "Starting gunicorn %s",
+            "Connection in use: %s",
+            "Invalid address: %s",
+            "Can't connect to %s",
             "Listening at: %s (%s)",
             "Using worker: %s",
             "Booting worker with pid: %s",
