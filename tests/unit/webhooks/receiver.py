@@ -42,7 +42,11 @@ def receiving(
 ) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # whoever sent it was killed meanwhile: nothing was received
+                self.close_connection = True
+                return
             status = receiver.take(Received(self.path, dict(self.headers), body))
             self.send_response(status)
             for name, value in receiver.headers.items():
