@@ -14,7 +14,7 @@ from tests.contract.large_models import LARGE
 from tests.contract.model_examples import Example, lightgbm_example, release
 
 BEGIN = """
-import json, os, resource, signal, sys, time
+import gc, json, os, resource, signal, sys, time
 from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,8 +38,10 @@ expected = client.predict(model, rows)
 child = os.fork()
 signal.alarm(30)
 if child == 0:
-    # As billiard ends a worker's children; ADR 13 says what happens otherwise.
-    os._exit(0 if np.array_equal(client.predict(model, rows), expected) else 3)
+    same = np.array_equal(client.predict(model, rows), expected)
+    del client  # what this process loaded is freed; then it ends as billiard ends a worker's children (ADR 13)
+    gc.collect()
+    os._exit(0 if same else 3)
 status = os.waitpid(child, 0)[1]
 sys.exit(os.waitstatus_to_exitcode(status))
 """
